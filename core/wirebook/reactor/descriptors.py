@@ -1,0 +1,175 @@
+"""Which object a descriptor's events go to.
+
+The run loop knows one object per descriptor, with doRead, doWrite and hungUp. Our transports are such
+objects; foreign readers and writers (``addReader``, ``addWriter``), which may be two objects for one
+descriptor, share one `Watched`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from wirebook.error import ConnectionLost
+from wirebook.failure import Failure
+from wirebook.logger import report_failure
+from wirebook.reactor.poller import READ, WRITE, Poller
+from wirebook.turn import in_turn
+
+
+class Descriptor(Protocol):
+    """What the run loop dispatches to."""
+
+    def doRead(self) -> object:
+        """The descriptor is readable."""
+
+    def doWrite(self) -> object:
+        """The descriptor is writable."""
+
+    def hungUp(self) -> object:
+        """The peer is gone while nothing was asked for: take the descriptor out, or epoll spins."""
+
+
+class Watched:
+    """The foreign reader and writer of one descriptor."""
+
+    __slots__ = ("_drop", "reader", "writer")
+
+    def __init__(self, drop: Callable[[Any], None]) -> None:
+        self._drop = drop
+        self.reader: Any = None
+        self.writer: Any = None
+
+    @property
+    def mask(self) -> int:
+        """What the two ask for."""
+        return (READ if self.reader is not None else 0) | (WRITE if self.writer is not None else 0)
+
+    def doRead(self) -> None:
+        if self.reader is not None:
+            self._call(self.reader, "doRead")
+
+    def doWrite(self) -> None:
+        if self.writer is not None:
+            self._call(self.writer, "doWrite")
+
+    def hungUp(self) -> None:
+        for party in {self.reader, self.writer} - {None}:
+            self._end(party, ConnectionLost())
+
+    def _call(self, party: Any, method: str) -> None:
+        try:
+            why = getattr(party, method)()
+        except Exception as error:
+            report_failure(Failure(), f"{method}() of {party!r} raised; it is removed from the reactor")
+            why = error
+        if why is not None:
+            self._end(party, why)
+
+    def _end(self, party: Any, why: BaseException) -> None:
+        self._drop(party)
+        party.connectionLost(Failure(why))
+
+
+class DescriptorSet:
+    """The descriptors that a poller watches, and who is told."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
+        self._descriptors: dict[int, Descriptor] = {}
+
+    def wake(self) -> None:
+        """End the wait in the poller; the reactor overrides it."""
+        raise NotImplementedError
+
+    def watch(self, fd: int, descriptor: Descriptor, mask: int) -> None:
+        """Dispatch `fd` to `descriptor`; for transports, in the turn."""
+        self.poller.add(fd, mask)
+        self._descriptors[fd] = descriptor
+        if self.poller.needs_wake:
+            self.wake()
+
+    def rewatch(self, fd: int, mask: int) -> None:
+        """Change what `fd` is watched for."""
+        self.poller.change(fd, mask)
+        if self.poller.needs_wake:
+            self.wake()
+
+    def unwatch(self, fd: int) -> None:
+        """Forget `fd`, which must still be open."""
+        del self._descriptors[fd]
+        self.poller.remove(fd)
+        if self.poller.needs_wake:
+            self.wake()
+
+    @in_turn
+    def addReader(self, reader: Any) -> None:
+        """Call ``reader.doRead()`` whenever its ``fileno()`` is readable."""
+        self._set_party(reader.fileno(), "reader", reader)
+
+    @in_turn
+    def addWriter(self, writer: Any) -> None:
+        """Call ``writer.doWrite()`` whenever its ``fileno()`` is writable."""
+        self._set_party(writer.fileno(), "writer", writer)
+
+    @in_turn
+    def removeReader(self, reader: Any) -> None:
+        """Undo `addReader`; harmless when it is not there."""
+        self._drop_party("reader", reader)
+
+    @in_turn
+    def removeWriter(self, writer: Any) -> None:
+        """Undo `addWriter`; harmless when it is not there."""
+        self._drop_party("writer", writer)
+
+    @in_turn
+    def getReaders(self) -> list[Any]:
+        """What was added with `addReader`."""
+        return [watched.reader for watched in self._watched() if watched.reader is not None]
+
+    @in_turn
+    def getWriters(self) -> list[Any]:
+        """What was added with `addWriter`."""
+        return [watched.writer for watched in self._watched() if watched.writer is not None]
+
+    @in_turn
+    def removeAll(self) -> list[Any]:
+        """Undo every `addReader` and `addWriter`; returns what was there."""
+        parties = list(dict.fromkeys([*self.getReaders(), *self.getWriters()]))
+        for party in parties:
+            self._drop_both(party)
+        return parties
+
+    def _watched(self) -> list[Watched]:
+        return [found for found in self._descriptors.values() if isinstance(found, Watched)]
+
+    def _set_party(self, fd: int, role: str, party: Any) -> None:
+        if fd < 0:
+            raise ValueError(f"{party!r} has no open descriptor: its fileno() returned {fd}")
+        watched = self._descriptors.get(fd)
+        if watched is None:
+            watched = Watched(self._drop_both)
+            setattr(watched, role, party)
+            self.watch(fd, watched, watched.mask)
+        elif isinstance(watched, Watched):
+            setattr(watched, role, party)
+            self.rewatch(fd, watched.mask)
+        else:
+            raise ValueError(f"descriptor {fd} belongs to {watched!r} already")
+
+    def _drop_party(self, role: str, party: Any) -> None:
+        # By identity, not by fileno(): the party may have closed its descriptor already.
+        for fd, watched in list(self._descriptors.items()):
+            if isinstance(watched, Watched) and getattr(watched, role) is party:
+                setattr(watched, role, None)
+                # A closed descriptor has left the poller by itself.
+                with suppress(OSError):
+                    if watched.mask:
+                        self.rewatch(fd, watched.mask)
+                    else:
+                        self.unwatch(fd)
+
+    def _drop_both(self, party: Any) -> None:
+        self._drop_party("reader", party)
+        self._drop_party("writer", party)

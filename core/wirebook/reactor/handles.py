@@ -1,0 +1,80 @@
+"""Seam 1: what is open.
+
+The registry knows ports, connections and processes; pending delayed calls are read from the timers when
+somebody asks, so that scheduling one costs nothing extra. Observers hear of opening and closing in the
+turn, on whichever thread it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import TypeAlias
+
+from wirebook.failure import Failure
+from wirebook.interfaces import HandleEvent, IHandle
+from wirebook.logger import report_failure
+from wirebook.turn import in_turn
+
+Observer: TypeAlias = Callable[[HandleEvent, IHandle], object]
+
+next_handle_id = count(1).__next__
+
+
+class Handles:
+    """Everything open in one reactor; iterate over it, oldest first, delayed calls last. Any thread."""
+
+    def __init__(self, timers: Iterable[IHandle] = ()) -> None:
+        self._open: dict[int, IHandle] = {}
+        self._timers = timers
+        self._observers: tuple[Observer, ...] | None = None
+
+    def opened(self, handle: IHandle) -> None:
+        """Register a handle; for transports."""
+        self._open[handle.handleId] = handle
+        if self._observers is not None:
+            self._tell("opened", handle)
+
+    def closed(self, handle: IHandle) -> None:
+        """Take a handle out; for transports."""
+        del self._open[handle.handleId]
+        if self._observers is not None:
+            self._tell("closed", handle)
+
+    def _tell(self, event: HandleEvent, handle: IHandle) -> None:
+        for observer in self._observers or ():
+            try:
+                observer(event, handle)
+            except Exception:
+                report_failure(Failure(), f"the handle observer {observer!r} raised", handle.context)
+
+    @in_turn
+    def observe(self, observer: Observer) -> None:
+        """Call ``observer(event, handle)`` in the turn whenever something was "opened" or "closed"."""
+        self._observers = (*(self._observers or ()), observer)
+
+    @in_turn
+    def unobserve(self, observer: Observer) -> None:
+        """Stop telling `observer`; unknown ones are ignored."""
+        self._observers = tuple(known for known in self._observers or () if known != observer) or None
+
+    @in_turn
+    def of(self, *kinds: str) -> list[IHandle]:
+        """The open handles of these kinds ("port", "connection", "timer"), oldest first."""
+        found = [handle for handle in self._open.values() if handle.kind in kinds]
+        return [*found, *self._timers] if "timer" in kinds else found
+
+    @in_turn
+    def get(self, handle_id: int) -> IHandle | None:
+        """The open handle with this number, or None."""
+        if handle_id in self._open:
+            return self._open[handle_id]
+        return next((timer for timer in self._timers if timer.handleId == handle_id), None)
+
+    @in_turn
+    def __iter__(self) -> Iterator[IHandle]:
+        return iter([*self._open.values(), *self._timers])
+
+    @in_turn
+    def __len__(self) -> int:
+        return len(self._open) + sum(1 for _ in self._timers)

@@ -1,0 +1,45 @@
+"""The select poller: slow, limited to small descriptor numbers, and available everywhere."""
+
+from __future__ import annotations
+
+import select
+
+from wirebook.reactor.poller import READ, WRITE
+
+
+class SelectPoller:
+    """`wirebook.reactor.poller.Poller` on select(2)."""
+
+    # select copies its sets at the start of the call, so a change during it must end it.
+    needs_wake = True
+
+    def __init__(self) -> None:
+        self._masks: dict[int, int] = {}
+
+    def add(self, fd: int, mask: int) -> None:
+        if fd in self._masks:
+            raise FileExistsError(f"descriptor {fd} is watched already")
+        self._masks[fd] = mask
+
+    def change(self, fd: int, mask: int) -> None:
+        if fd not in self._masks:
+            raise FileNotFoundError(f"descriptor {fd} is not watched")
+        self._masks[fd] = mask
+
+    def remove(self, fd: int) -> None:
+        del self._masks[fd]
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        readers = [fd for fd, mask in self._masks.items() if mask & READ]
+        writers = [fd for fd, mask in self._masks.items() if mask & WRITE]
+        readable, writable, _ = select.select(readers, writers, (), None if timeout < 0 else timeout)
+        ready = dict.fromkeys(readable, READ)
+        for fd in writable:
+            ready[fd] = ready.get(fd, 0) | WRITE
+        return list(ready.items())
+
+    def fileno(self) -> int:
+        return -1
+
+    def close(self) -> None:
+        self._masks.clear()

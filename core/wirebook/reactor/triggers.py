@@ -1,0 +1,94 @@
+"""System event triggers: what is to happen around start-up and shutdown.
+
+An event has three phases. All "before" triggers run first, and the Deferreds that they return are waited
+for; then "during", then "after". Each trigger runs once. Startup triggers that are added when the reactor
+already runs have their event behind them; ``callWhenRunning`` is the call for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any, Literal, TypeAlias, get_args
+
+from wirebook.deferred import Deferred
+from wirebook.failure import Failure
+from wirebook.logger import report_failure
+
+Phase: TypeAlias = Literal["before", "during", "after"]
+_PHASES: tuple[Phase, ...] = get_args(Phase)
+_EVENTS = ("startup", "shutdown", "persist")
+
+_Call: TypeAlias = tuple[Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+TriggerID: TypeAlias = tuple[str, Phase, int]
+
+
+class Triggers:
+    """The triggers of one reactor, by event and phase. Used in the turn."""
+
+    def __init__(self) -> None:
+        self._calls: dict[TriggerID, _Call] = {}
+        self._last = 0
+
+    def add(
+        self, phase: Phase, event: str, func: Callable[..., Any], args: tuple[Any, ...], kw: dict[str, Any]
+    ) -> TriggerID:
+        """Register a call; the result is what `remove` takes."""
+        if phase not in _PHASES:
+            raise KeyError(f"a trigger's phase is one of {', '.join(_PHASES)}, not {phase!r}")
+        if event not in _EVENTS:
+            raise KeyError(f"a system event is one of {', '.join(_EVENTS)}, not {event!r}")
+        if not callable(func):
+            raise TypeError(f"a trigger needs something to call, not {func!r}")
+        self._last += 1
+        key = (event, phase, self._last)
+        self._calls[key] = (copy_context(), func, args, kw)
+        return key
+
+    def remove(self, key: TriggerID) -> None:
+        """Forget a call that has not run."""
+        if not isinstance(key, tuple) or len(key) != 3:
+            raise TypeError(f"{key!r} is not what addSystemEventTrigger returned")
+        if key not in self._calls:
+            raise ValueError(f"there is no trigger {key!r}: it has run already, or was removed")
+        del self._calls[key]
+
+    def fire(self, event: str) -> Deferred[None]:
+        """Run the event's triggers. Fires when all three phases are done; a trigger that raises is reported."""
+        done: Deferred[None] = Deferred()
+        waiting = [result for result in self._run(event, "before") if isinstance(result, Deferred)]
+        left = len(waiting)
+
+        def one_less(result: Any) -> None:
+            nonlocal left
+            if isinstance(result, Failure):
+                report_failure(result, f"a Deferred from a 'before' trigger of {event} failed")
+            left -= 1
+            if left == 0:
+                finish()
+
+        def finish() -> None:
+            self._run(event, "during")
+            self._run(event, "after")
+            done.callback(None)
+
+        for deferred in waiting:
+            deferred.addBoth(one_less)
+        if not waiting:
+            finish()
+        return done
+
+    def _run(self, event: str, phase: Phase) -> list[Any]:
+        keys = [key for key in self._calls if key[:2] == (event, phase)]
+        results = []
+        for key in keys:
+            # A trigger may remove a later one.
+            call = self._calls.pop(key, None)
+            if call is None:
+                continue
+            context, func, args, kw = call
+            try:
+                results.append(context.run(func, *args, **kw))
+            except Exception:
+                report_failure(Failure(), f"a {phase!r} trigger of {event} raised: {func!r}", context)
+        return results

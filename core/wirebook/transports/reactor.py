@@ -1,0 +1,84 @@
+"""The reactor with its transports: what ``from wirebook import reactor`` gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wirebook.deferred import Deferred
+from wirebook.interfaces import IClientFactory, IProtocolFactory
+from wirebook.reactor.loop import ReactorBase
+from wirebook.reactor.resolver import look_up
+from wirebook.transports.tcp import Connector, Port
+from wirebook.turn import in_turn
+
+LOOPBACK = "127.0.0.1"
+
+
+class Reactor(ReactorBase):
+    """Everything `ReactorBase` does, and opens ports and connections. Any thread may call any method."""
+
+    @in_turn
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 1024, interface: str = "") -> Port:
+        """Listen for TCP connections and serve each with a protocol from `factory`.
+
+        `port` is 0 (any free one; ask ``getHost().port``) to 65535. `interface` is an address of this machine;
+        without one only this machine itself is served (127.0.0.1), "0.0.0.0" and "::" serve all interfaces.
+        `backlog` is how many connections the system keeps waiting. Raises `CannotListenError`, `ValueError`
+        for a port out of range, `TypeError` for what is not a factory.
+        """
+        _check_factory(factory, "listenTCP", ("buildProtocol", "doStart", "doStop"))
+        listening = Port(self, check_port(port, 0), factory, backlog, interface or LOOPBACK)
+        listening.startListening()
+        return listening
+
+    @in_turn
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: IClientFactory,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Connector:
+        """Connect to `host` (name or address; the first address is tried, IPv4 before IPv6) and `port`.
+
+        `factory` is told how it goes (`ClientFactory`); a failure arrives there within `timeout` seconds (None:
+        whenever the system gives up). `bindAddress` is the local (host, port). Raises `ValueError` for a port
+        out of range, `TypeError` for what is not a client factory.
+        """
+        _check_factory(factory, "connectTCP", ("buildProtocol", "startedConnecting", "clientConnectionFailed"))
+        if not isinstance(host, str) or not host:
+            raise TypeError(f"connectTCP() takes a host name or address as a str, not {host!r}")
+        connector = Connector(self, host, check_port(port, 1), factory, timeout, bindAddress)
+        connector.connect()
+        return connector
+
+    def lookUp(self, host: str, port: int) -> Deferred[list[tuple[int, Any]]]:
+        """The (family, sockaddr) pairs of `host`, IPv4 first. Fails with `DNSLookupError`."""
+        return look_up(self, host, port)
+
+    def resolve(self, name: str) -> Deferred[str]:
+        """The first address of the host `name`, IPv4 before IPv6, as text. Fails with `DNSLookupError`."""
+        return self.lookUp(name, 0).addCallback(lambda found: str(found[0][1][0]))
+
+
+def check_port(port: Any, lowest: int) -> int:
+    """`port` if it is a port number; otherwise the error names it and what would be right."""
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"a port is an int from {lowest} to 65535, not {port!r}")
+    if not lowest <= port <= 65535:
+        free = " (0 means any free one)" if lowest == 0 else ""
+        raise ValueError(f"port {port} is out of range: choose {lowest} to 65535{free}")
+    return port
+
+
+def _check_factory(factory: Any, verb: str, methods: tuple[str, ...]) -> None:
+    missing = [name for name in methods if not callable(getattr(factory, name, None))]
+    # A class has the methods of its instances, so it must be caught on its own.
+    if missing or isinstance(factory, type):
+        name = factory.__name__ if isinstance(factory, type) else "YourProtocol"
+        kind = "ClientFactory" if verb == "connectTCP" else "Factory"
+        raise TypeError(
+            f"{verb}() takes a factory, not {factory!r}: "
+            f"wrap the protocol class, for example {kind}.forProtocol({name})"
+        )

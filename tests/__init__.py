@@ -1,0 +1,1 @@
+"""Wirebook's tests: a folder for each package, and interop/, browser/, bench/."""

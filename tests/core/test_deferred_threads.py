@@ -1,0 +1,173 @@
+"""Deferred: used by many threads at once, and waited for by threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.core.deferred_kit import (
+    boom,
+    fire_when,
+    outcome,
+    run_threads,
+    until,
+)
+from wirebook.deferred import (
+    AlreadyCalledError,
+    Deferred,
+    TimeoutError,
+    succeed,
+)
+from wirebook.turn import TurnHeldError, turn
+
+# Threads
+
+
+@pytest.fixture
+def fast_switching() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("fast_switching")
+def test_callbacks_attached_by_many_threads_run_once_each_and_never_two_at_a_time() -> None:
+    rounds, threads, each = 60, 8, 20
+    running = 0
+    overlaps: list[int] = []
+    for _ in range(rounds):
+        deferred: Deferred[int] = Deferred()
+        seen: list[tuple[int, int]] = []
+
+        def note(value: int, key: tuple[int, int], seen: list[tuple[int, int]] = seen) -> int:
+            nonlocal running
+            running += 1
+            overlaps.append(running)
+            seen.append(key)
+            running -= 1
+            return value
+
+        def hammer(number: int, deferred: Deferred[int] = deferred, note: Any = note) -> None:
+            for index in range(each):
+                if number == 0 and index == each // 2:
+                    deferred.callback(1)
+                deferred.addCallback(note, (number, index))
+
+        run_threads(threads, hammer)
+        assert sorted(seen) == [(number, index) for number in range(threads) for index in range(each)]
+        assert deferred.result == 1
+    assert set(overlaps) == {1}
+
+
+@pytest.mark.usefixtures("fast_switching")
+def test_of_many_threads_that_fire_exactly_one_succeeds() -> None:
+    for _ in range(50):
+        deferred: Deferred[int] = Deferred()
+        refused: list[int] = []
+
+        def fire(number: int, deferred: Deferred[int] = deferred, refused: list[int] = refused) -> None:
+            try:
+                deferred.callback(number)
+            except AlreadyCalledError:
+                refused.append(number)
+
+        run_threads(4, fire)
+        assert sorted([*refused, deferred.result]) == [0, 1, 2, 3]
+
+
+# wait()
+
+
+def test_wait_returns_the_result_and_leaves_it_in_the_chain() -> None:
+    deferred: Deferred[int] = Deferred()
+    thread = fire_when(lambda: deferred._steps, deferred, 5)
+    assert deferred.wait(10) == 5
+    thread.join()
+    assert deferred.wait() == 5
+    assert outcome(deferred) == 5
+
+
+def test_wait_raises_the_error_with_its_traceback() -> None:
+    deferred = succeed(1).addCallback(boom)
+    with pytest.raises(ValueError, match="boom") as caught:
+        deferred.wait()
+    assert caught.traceback[-1].name == "boom"
+
+
+def test_an_error_raised_by_wait_is_handled_and_raised_again_by_another_wait() -> None:
+    deferred = succeed(1).addCallback(boom)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="boom"):
+            deferred.wait()
+    assert outcome(deferred) is None
+
+
+def test_many_threads_can_wait_for_one_error() -> None:
+    deferred: Deferred[int] = Deferred()
+    seen: list[type[BaseException]] = []
+
+    def wait(number: int) -> None:
+        if number == 0:
+            until(lambda: len(deferred._steps) == 3)
+            deferred.errback(KeyError())
+        try:
+            deferred.wait(20)
+        except KeyError as error:
+            seen.append(type(error))
+
+    run_threads(4, wait)
+    assert seen == [KeyError] * 4
+
+
+def test_wait_names_the_time_when_it_is_over_and_the_deferred_goes_on() -> None:
+    deferred: Deferred[int] = Deferred()
+    with pytest.raises(TimeoutError, match=r"within 0.01 seconds; <Deferred at .*> itself goes on"):
+        deferred.wait(0.01)
+    assert deferred._steps == []
+    deferred.callback(1)
+    assert deferred.wait(0) == 1
+
+
+def test_an_error_after_the_wait_timed_out_is_not_handled(reported: Any) -> None:
+    deferred: Deferred[int] = Deferred()
+    with pytest.raises(TimeoutError):
+        deferred.wait(0)
+    deferred.errback(KeyError())
+    del deferred
+    assert len(reported()) == 1
+
+
+def test_wait_refuses_to_wait_in_the_turn() -> None:
+    with turn, pytest.raises(TurnHeldError, match=r"Deferred.wait\(\)"):
+        Deferred().wait()
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_wait_refuses_a_timeout_that_is_no_time(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout is"):
+        Deferred().wait(timeout)
+
+
+def test_wait_can_be_interrupted() -> None:
+    code = """
+import signal, threading
+from wirebook.deferred import Deferred
+deferred = Deferred()
+main = threading.get_ident()
+def interrupt():
+    while not deferred._steps:
+        pass
+    signal.pthread_kill(main, signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    deferred.wait(20)
+except KeyboardInterrupt:
+    print("interrupted", deferred._steps)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "interrupted []\n"
