@@ -178,7 +178,17 @@ def browser() -> Iterator[Browser]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The distribution, built once as users get it."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True, timeout=120)
     (built,) = folder.glob("wirebook-*.whl")
     return built

@@ -1,8 +1,8 @@
 """The programs that tests talk to: where they are, which Debian package has them, and how they get here.
 
-``python -m tools.system_packages [NAME ...]`` installs what is missing when it may (apt-get as root, or with a
-sudo that asks no password) and says what stays missing. The tests that need a missing program are left out, each named
-at the end of the test run; with ``CI=true`` nothing may be left out and the command fails.
+``python -m tools.system_packages [NAME ...]`` installs what is missing when it may (apt-get as root, or with
+a sudo that asks no password) and says what stays missing. The tests that need a missing program are left out,
+each named at the end of the test run; with ``CI=true`` nothing may be left out and the command fails.
 """
 
 from __future__ import annotations

@@ -62,7 +62,10 @@ class TCP4ClientEndpoint:
         self._bindAddress = bindAddress
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Connect once. Fires with the protocol after its ``connectionMade``; cancelling ends the attempt."""
+        """Connect once. Fires with the protocol after its ``connectionMade``; cancelling ends the attempt.
+
+        Raises `TypeError` for what is not a factory.
+        """
         factory = OneConnection(protocolFactory)
         try:
             self._reactor.connectTCP(

@@ -122,6 +122,22 @@ class ClientFactory(Factory):
         """Called when an established connection ended; ``connector.connect()`` makes a new one."""
 
 
+_FACTORY_METHODS = ("buildProtocol", "doStart", "doStop")
+_CLIENT_METHODS = (*_FACTORY_METHODS, "startedConnecting", "clientConnectionFailed", "clientConnectionLost")
+
+
+def check_factory(factory: Any, verb: str, client: bool = False) -> None:
+    """Raise `TypeError` unless `factory` is one, or a client's one; `verb` is what was called with it."""
+    methods = _CLIENT_METHODS if client else _FACTORY_METHODS
+    # A class has the methods of its instances, so it must be caught on its own.
+    if isinstance(factory, type) or not all(callable(getattr(factory, name, None)) for name in methods):
+        name = factory.__name__ if isinstance(factory, type) else "YourProtocol"
+        raise TypeError(
+            f"{verb}() takes a factory, not {factory!r}: wrap the protocol class, "
+            f"for example {'ClientFactory' if client else 'Factory'}.forProtocol({name})"
+        )
+
+
 class OneConnection(ClientFactory):
     """A client factory for one connection, which reports how it went through the Deferred ``connected``.
 
@@ -131,6 +147,7 @@ class OneConnection(ClientFactory):
     noisy = False
 
     def __init__(self, factory: Any) -> None:
+        check_factory(factory, "connect")
         self.factory = factory
         self.connector: IConnector | None = None
         self.connected: Deferred[Any] = Deferred(self._cancel)

@@ -167,6 +167,7 @@ class ReactorBase(DescriptorSet):
 
         For loops that host the reactor. Raises `ReactorAlreadyRunning` when another thread runs it.
         """
+        check_delay(delay)
         with turn:
             owner = self._thread
             if owner not in (0, get_ident()):
@@ -174,7 +175,7 @@ class ReactorBase(DescriptorSet):
             self._thread = get_ident()
             try:
                 wait = self.timeout()
-                self._iterate(check_delay(delay) if wait < 0 else min(wait, delay))
+                self._iterate(delay if wait < 0 else min(wait, delay))
             finally:
                 self._thread = owner
 
@@ -188,8 +189,9 @@ class ReactorBase(DescriptorSet):
         # Looked at once more after the flag: callFromThread appends first and reads the flag second.
         if self._calls:
             timeout = 0.0
-        turn.release()
         try:
+            # In here, for it raises an interrupt that was held back.
+            turn.release()
             return self.poller.poll(timeout)
         finally:
             turn.acquire()

@@ -1,7 +1,8 @@
 """What the run loop needs from the operating system: which descriptors are ready.
 
 Masks are epoll's numbers everywhere, so that the common case needs no translation: `READ`, `WRITE`,
-and for a descriptor without interest in either that its peer hung up (`HANGUP`), which only epoll reports.
+and `HANGUP`: from epoll, for a descriptor without interest in either, that its peer hung up; from select, that
+the descriptor was closed without being removed.
 """
 
 from __future__ import annotations

@@ -22,14 +22,14 @@ def look_up(reactor: ReactorBase, host: str, port: int) -> Deferred[list[tuple[i
     """
     try:
         return succeed(_ask(host, port, socket.AI_NUMERICHOST))
-    except socket.gaierror:
+    except (socket.gaierror, ValueError):
         pass
     found: Deferred[list[tuple[int, Any]]] = Deferred()
 
     def work() -> None:
         try:
             answer: Any = _ask(host, port, 0)
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, socket.gaierror) else error
             answer = Failure(DNSLookupError(f"the host name {host!r} does not resolve ({why}): check its spelling"))
         reactor.callFromThread(deliver, answer)

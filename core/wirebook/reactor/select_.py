@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 
-from wirebook.reactor.poller import READ, WRITE
+from wirebook.reactor.poller import HANGUP, READ, WRITE
+
+# The size of select's sets (FD_SETSIZE): larger numbers do not fit.
+_LIMIT = 1024
 
 
 class SelectPoller:
@@ -17,6 +22,8 @@ class SelectPoller:
         self._masks: dict[int, int] = {}
 
     def add(self, fd: int, mask: int) -> None:
+        if fd >= _LIMIT:
+            raise ValueError(f"select cannot watch descriptor {fd}: its limit is {_LIMIT - 1}; use epoll or kqueue")
         if fd in self._masks:
             raise FileExistsError(f"descriptor {fd} is watched already")
         self._masks[fd] = mask
@@ -30,9 +37,16 @@ class SelectPoller:
         del self._masks[fd]
 
     def poll(self, timeout: float) -> list[tuple[int, int]]:
-        readers = [fd for fd, mask in self._masks.items() if mask & READ]
-        writers = [fd for fd, mask in self._masks.items() if mask & WRITE]
-        readable, writable, _ = select.select(readers, writers, (), None if timeout < 0 else timeout)
+        # A copy: other threads change the set while this one, outside the turn, goes through it.
+        masks = self._masks.copy()
+        readers = [fd for fd, mask in masks.items() if mask & READ]
+        writers = [fd for fd, mask in masks.items() if mask & WRITE]
+        try:
+            readable, writable, _ = select.select(readers, writers, (), None if timeout < 0 else timeout)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return [(fd, HANGUP) for fd in masks if not _is_open(fd)]
         ready = dict.fromkeys(readable, READ)
         for fd in writable:
             ready[fd] = ready.get(fd, 0) | WRITE
@@ -43,3 +57,11 @@ class SelectPoller:
 
     def close(self) -> None:
         self._masks.clear()
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True

@@ -99,6 +99,8 @@ class DelayedCall:
     def delay(self, secondsLater: float) -> None:
         """Move the call by `secondsLater` seconds; negative means earlier. Raises as `cancel` does."""
         self._check_pending("delay")
+        if not _is_number(secondsLater):
+            raise ValueError(f"a call is moved by a number of seconds, not {secondsLater!r}")
         self._move(self.time + secondsLater)
 
     def _move(self, due: float) -> None:
@@ -201,6 +203,10 @@ class TimerQueue:
 
 def check_delay(seconds: float) -> float:
     """`seconds` if it can be waited for; otherwise the error says what is wrong with it."""
-    if isinstance(seconds, int | float) and seconds >= 0 and math.isfinite(seconds):
+    if _is_number(seconds) and seconds >= 0:
         return seconds
     raise ValueError(f"a delay is a number of seconds, 0 or more, not {seconds!r}")
+
+
+def _is_number(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and math.isfinite(seconds)

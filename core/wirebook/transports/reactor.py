@@ -6,8 +6,10 @@ from typing import Any
 
 from wirebook.deferred import Deferred
 from wirebook.interfaces import IClientFactory, IProtocolFactory
+from wirebook.protocol import check_factory
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.resolver import look_up
+from wirebook.reactor.timers import check_delay
 from wirebook.transports.tcp import Connector, Port
 from wirebook.turn import in_turn
 
@@ -26,7 +28,7 @@ class Reactor(ReactorBase):
         `backlog` is how many connections the system keeps waiting. Raises `CannotListenError`, `ValueError`
         for a port out of range, `TypeError` for what is not a factory.
         """
-        _check_factory(factory, "listenTCP", ("buildProtocol", "doStart", "doStop"))
+        check_factory(factory, "listenTCP")
         listening = Port(self, check_port(port, 0), factory, backlog, interface or LOOPBACK)
         listening.startListening()
         return listening
@@ -43,12 +45,16 @@ class Reactor(ReactorBase):
         """Connect to `host` (name or address; the first address is tried, IPv4 before IPv6) and `port`.
 
         `factory` is told how it goes (`ClientFactory`); a failure arrives there within `timeout` seconds (None:
-        whenever the system gives up). `bindAddress` is the local (host, port). Raises `ValueError` for a port
-        out of range, `TypeError` for what is not a client factory.
+        whenever the system gives up). `bindAddress` is the local (host, port). Raises `ValueError` for a port or
+        a timeout out of range, `TypeError` for what is not a client factory.
         """
-        _check_factory(factory, "connectTCP", ("buildProtocol", "startedConnecting", "clientConnectionFailed"))
+        check_factory(factory, "connectTCP", client=True)
         if not isinstance(host, str) or not host:
             raise TypeError(f"connectTCP() takes a host name or address as a str, not {host!r}")
+        if timeout is not None:
+            check_delay(timeout)
+        if bindAddress is not None:
+            _check_address(bindAddress)
         connector = Connector(self, host, check_port(port, 1), factory, timeout, bindAddress)
         connector.connect()
         return connector
@@ -72,13 +78,7 @@ def check_port(port: Any, lowest: int) -> int:
     return port
 
 
-def _check_factory(factory: Any, verb: str, methods: tuple[str, ...]) -> None:
-    missing = [name for name in methods if not callable(getattr(factory, name, None))]
-    # A class has the methods of its instances, so it must be caught on its own.
-    if missing or isinstance(factory, type):
-        name = factory.__name__ if isinstance(factory, type) else "YourProtocol"
-        kind = "ClientFactory" if verb == "connectTCP" else "Factory"
-        raise TypeError(
-            f"{verb}() takes a factory, not {factory!r}: "
-            f"wrap the protocol class, for example {kind}.forProtocol({name})"
-        )
+def _check_address(address: Any) -> None:
+    if not (isinstance(address, tuple) and len(address) == 2 and isinstance(address[0], str)):
+        raise TypeError(f'bindAddress is a pair like ("127.0.0.1", 0), not {address!r}')
+    check_port(address[1], 0)

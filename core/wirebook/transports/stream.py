@@ -154,6 +154,9 @@ class StreamTransport:
 
     def doRead(self) -> None:
         """Read once and hand it to the protocol; called by the reactor."""
+        if not self._reading:
+            # Paused since the poller reported it, by another callback of this batch or another thread.
+            return
         try:
             data = self._channel.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -176,7 +179,7 @@ class StreamTransport:
         """The peer has closed its direction."""
         self._read_closed = True
         self.stopReading()
-        if self._write_closed or self._reason is not None:
+        if self._reason is not None or (self._write_closed and not self._out):
             self._end(self._reason or Failure(ConnectionDone()))
         elif not self.disconnecting and isinstance(self.protocol, IHalfCloseableProtocol):
             if self.tap is not None:
@@ -230,6 +233,8 @@ class StreamTransport:
         if mask == self._mask or self.disconnected:
             return
         if self._mask == _UNWATCHED:
+            if not mask:
+                return
             self.reactor.watch(self._fd, self, mask)
         else:
             self.reactor.rewatch(self._fd, mask)
@@ -335,7 +340,9 @@ class StreamTransport:
             self._producer_paused = False
             self._ask_producer()
         elif self.disconnecting:
-            self._end(self._reason or Failure(ConnectionDone()))
+            # A producer that has not finished yet ends the connection when it unregisters.
+            if producer is None:
+                self._end(self._reason or Failure(ConnectionDone()))
         elif self._write_closed:
             self._shut_down_writing()
 
@@ -467,10 +474,10 @@ class StreamTransport:
             self.reactor.unwatch(self._fd)
             self._mask = _UNWATCHED
         self._label = self.label
+        self._remember_addresses()
         self.disconnected = True
         self._reading = False
         self._drop_queue()
-        self._remember_addresses()
         if self._channel is not None:
             self._channel.close()
         self._fd = -1

@@ -1,0 +1,185 @@
+"""The reactor in a thread of its own, beside a program with a main loop of its own."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.conftest import Reports, eventually
+from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, dial, free_port, on_reactor, receive_all
+from wirebook.deferred import Deferred
+from wirebook.error import ConnectionAborted, ConnectionDone, ReactorAlreadyRunning, ReactorNotRunning
+from wirebook.reactor.poller import best_poller
+from wirebook.reactor.select_ import SelectPoller
+from wirebook.transports.reactor import Reactor
+
+POLLERS = [best_poller, SelectPoller]
+
+
+def stop_when_awaited(reactor: Reactor) -> None:
+    """Stop on the reactor as soon as somebody waits in run()."""
+    if reactor.hosting._runs:
+        reactor.stop()
+    else:
+        reactor.callLater(0.001, stop_when_awaited, reactor)
+
+
+def test_the_hosted_reactor_runs_in_a_daemon_thread_with_a_name(any_reactor: Reactor) -> None:
+    thread = on_reactor(any_reactor, threading.current_thread)
+    assert (thread.name, thread.daemon) == ("wirebook-reactor", True)
+    assert any_reactor.running
+    assert on_reactor(any_reactor, any_reactor.onReactorThread)
+    assert not any_reactor.onReactorThread()
+
+
+def test_hosting_twice_is_harmless(reactor: Reactor) -> None:
+    thread = reactor.hosting.thread
+    reactor.runInThread()
+    assert reactor.hosting.thread is thread
+
+
+def test_run_waits_until_stop_and_the_hosted_loop_goes_on(any_reactor: Reactor) -> None:
+    seen: list[str] = []
+    any_reactor.addSystemEventTrigger("before", "shutdown", seen.append, "shutdown")
+
+    stop_when_awaited(any_reactor)
+    any_reactor.run()
+    assert seen == ["shutdown"]
+    assert any_reactor.running
+    assert on_reactor(any_reactor, str, 1) == "1"
+
+
+def test_run_and_stop_can_be_repeated(reactor: Reactor) -> None:
+    for _ in range(3):
+        stop_when_awaited(reactor)
+        reactor.run()
+
+
+def test_one_stop_ends_every_run_that_waits(reactor: Reactor) -> None:
+    threads = [threading.Thread(target=reactor.run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert eventually(lambda: len(reactor.hosting._runs) == 3)
+    reactor.stop()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("verb", ["stop", "crash"])
+def test_stopping_what_nobody_runs_is_refused(reactor: Reactor, verb: str) -> None:
+    with pytest.raises(ReactorNotRunning, match=r"no run\(\) is waiting.*Close ports and connections instead"):
+        getattr(reactor, verb)()
+    assert reactor.running
+
+
+def test_another_thread_may_not_iterate_a_hosted_reactor(reactor: Reactor) -> None:
+    with pytest.raises(ReactorAlreadyRunning, match="another thread runs this reactor"):
+        reactor.iterate()
+
+
+def test_what_runs_in_the_program_s_own_thread_is_not_hosted_too() -> None:
+    reactor = Reactor()
+    running = threading.Event()
+    thread = threading.Thread(target=reactor.run)
+    reactor.callWhenRunning(running.set)
+    thread.start()
+    assert running.wait(PATIENCE)
+    with pytest.raises(ReactorAlreadyRunning, match="in a thread of the program's own"):
+        reactor.runInThread()
+    with pytest.raises(ReactorAlreadyRunning):
+        reactor.run()
+    reactor.stop()
+    thread.join(PATIENCE)
+    reactor.close()
+
+
+def test_a_callback_that_calls_exit_does_not_end_the_hosted_reactor(any_reactor: Reactor, reported: Reports) -> None:
+    any_reactor.callFromThread(sys.exit, 3)
+    (record,) = reported.wait()
+    assert "sys.exit()" in record.getMessage()
+    assert on_reactor(any_reactor, str, 1) == "1"
+
+
+@pytest.mark.parametrize("poller", POLLERS)
+def test_shutting_down_closes_ports_connections_and_calls_in_order(poller: type) -> None:
+    reactor, factory, connected = Reactor(poller()), Recorders(Echo), Recorders(Recorder)
+    reactor.runInThread()
+    seen: list[str] = []
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: seen.append(f"{len(reactor.handles)} handles"))
+    port = reactor.listenTCP(0, factory)
+    reactor.callLater(60, seen.append, "never")
+    reactor.connectTCP("127.0.0.1", port.port, connected)
+    connected.number(0)
+    with dial(port) as sock:
+        factory.number(1)
+        thread = reactor.hosting.thread
+        reactor.shutDown()
+        assert receive_all(sock) == b""
+    assert isinstance(factory.protocols[0].end(), ConnectionDone)
+    assert seen == ["4 handles"] or seen == ["5 handles"]
+    assert not list(reactor.handles)
+    assert not reactor.running
+    assert thread is not None
+    assert not thread.is_alive()
+    reactor.shutDown()
+    reactor.close()
+
+
+def test_what_does_not_close_in_time_is_aborted() -> None:
+    reactor, factory = Reactor(), Recorders(Recorder)
+    reactor.runInThread()
+    port = reactor.listenTCP(0, factory)
+    with dial(port):
+        # The peer never reads, so this can never be flushed.
+        factory.number(0).transport.write(bytes(16 << 20))
+        began = time.monotonic()
+        reactor.shutDown(timeout=0.5)
+        assert time.monotonic() - began < 1.5
+        assert isinstance(factory.protocols[0].end(), ConnectionAborted)
+    reactor.close()
+
+
+def test_a_before_trigger_that_never_finishes_does_not_hold_up_the_end() -> None:
+    reactor = Reactor()
+    reactor.runInThread()
+    reactor.addSystemEventTrigger("before", "shutdown", Deferred)
+    began = time.monotonic()
+    reactor.shutDown(timeout=0.3)
+    assert time.monotonic() - began < 1
+    assert not reactor.running
+    reactor.close()
+
+
+def test_shutting_down_ends_the_runs_that_wait() -> None:
+    reactor = Reactor()
+    reactor.runInThread()
+    thread = threading.Thread(target=reactor.run)
+    thread.start()
+    assert eventually(lambda: reactor.hosting._runs)
+    reactor.shutDown()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    reactor.close()
+
+
+def test_a_reactor_that_was_shut_down_can_be_hosted_again() -> None:
+    reactor = Reactor()
+    for _ in range(2):
+        reactor.runInThread()
+        assert on_reactor(reactor, str, 1) == "1"
+        reactor.shutDown()
+    reactor.close()
+
+
+def test_an_attempt_under_way_is_ended_by_the_shutdown() -> None:
+    reactor, connected = Reactor(), Recorders(Recorder)
+    reactor.runInThread()
+    with reactor.turn():
+        reactor.connectTCP("localhost", free_port(), connected)
+    reactor.shutDown()
+    assert connected.error()
+    reactor.close()

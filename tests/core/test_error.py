@@ -1,0 +1,83 @@
+"""Errors: the hierarchy that programs catch by, and sentences that say what would be right."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+
+from wirebook import error
+from wirebook.error import CannotListenError, ConnectError, describe, getConnectError
+
+
+def test_an_error_without_a_message_says_its_sentence() -> None:
+    assert str(error.ConnectionDone()) == "the connection was closed cleanly"
+    assert str(error.ConnectionRefusedError()) == error.ConnectionRefusedError.sentence
+
+
+def test_an_error_with_a_message_says_the_message() -> None:
+    assert str(error.ConnectionLost("the tunnel", "fell in")) == "the tunnel fell in"
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.EADDRINUSE, "choose another port, or 0"),
+        (errno.EACCES, "below 1024 need privileges"),
+        (errno.EADDRNOTAVAIL, "an address of this machine"),
+        (errno.EMFILE, "ulimit -n"),
+    ],
+)
+def test_a_port_that_cannot_be_opened_says_what_would_be_right(number: int, hint: str) -> None:
+    raised = CannotListenError("127.0.0.1", 80, OSError(number, "Some Words"))
+    assert str(raised).startswith(f"cannot listen on 127.0.0.1:80: some words ({errno.errorcode[number]})")
+    assert hint in str(raised)
+    assert (raised.interface, raised.port, raised.socketError.errno) == ("127.0.0.1", 80, number)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ECONNREFUSED, error.ConnectionRefusedError),
+        (errno.ETIMEDOUT, error.TCPTimedOutError),
+        (errno.ENETUNREACH, error.NoRouteError),
+        (errno.EHOSTUNREACH, error.NoRouteError),
+        (errno.EADDRNOTAVAIL, error.ConnectBindError),
+        (errno.EIO, ConnectError),
+    ],
+)
+def test_an_errno_becomes_the_connect_error_of_its_kind(number: int, kind: type[ConnectError]) -> None:
+    made = getConnectError(number, "10.0.0.1:7")
+    assert type(made) is kind
+    assert made.osError == number
+    assert str(made).startswith("cannot connect to 10.0.0.1:7: ")
+
+
+def test_a_connect_error_without_a_target_is_only_the_sentence() -> None:
+    assert str(getConnectError(errno.ECONNREFUSED)) == error.ConnectionRefusedError.sentence
+
+
+def test_the_reasons_of_an_end_share_a_base() -> None:
+    for kind in (error.ConnectionDone, error.ConnectionLost, error.ConnectionAborted, error.NotConnectedError):
+        assert issubclass(kind, error.ConnectionClosed)
+    assert issubclass(error.ConnectionAborted, error.ConnectionLost)
+    assert not issubclass(error.ConnectionDone, error.ConnectionLost)
+
+
+def test_every_failed_attempt_is_a_connect_error() -> None:
+    for kind in (error.UserError, error.TimeoutError, error.UnknownHostError, error.NoRouteError):
+        assert issubclass(kind, ConnectError)
+    assert issubclass(error.TimeoutError, error.UserError)
+
+
+def test_an_operating_system_error_is_described_with_its_name() -> None:
+    assert describe(OSError(errno.EPIPE, "Broken pipe")) == "broken pipe (EPIPE)"
+
+
+def test_a_lookup_error_is_described_by_its_words() -> None:
+    assert describe(socket.gaierror(-2, "Name unknown")) == "Name unknown"
+
+
+def test_an_error_without_a_number_is_described_by_its_text() -> None:
+    assert describe(OSError("Odd")) == "odd"

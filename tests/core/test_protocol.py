@@ -1,0 +1,150 @@
+"""Protocols and factories, and the ways to connect one that need no factory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Reports
+from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, free_port, serving
+from wirebook.deferred import CancelledError
+from wirebook.error import ConnectionDone, ConnectionRefusedError, UserError
+from wirebook.protocol import ClientCreator, ClientFactory, Factory, Protocol, ServerFactory
+from wirebook.transports.reactor import Reactor
+
+
+class Counting(Factory):
+    """Remembers when it started and stopped."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def startFactory(self) -> None:
+        self.events.append("start")
+
+    def stopFactory(self) -> None:
+        self.events.append("stop")
+
+
+def test_a_connected_protocol_has_its_transport() -> None:
+    transport = object()
+
+    class Greeting(Protocol):
+        def connectionMade(self) -> None:
+            assert self.connected
+            assert self.transport is transport
+
+    protocol = Greeting()
+    assert not protocol.connected
+    protocol.makeConnection(transport)
+    assert protocol.transport is transport
+
+
+def test_a_protocol_that_overrides_nothing_accepts_everything() -> None:
+    protocol = Protocol()
+    protocol.makeConnection(None)
+    protocol.dataReceived(b"x")
+    protocol.connectionLost()
+
+
+def test_a_factory_builds_its_protocol_and_introduces_itself() -> None:
+    factory = Factory.forProtocol(Protocol)
+    built = factory.buildProtocol(None)
+    assert type(built) is Protocol
+    assert built.factory is factory
+    assert factory.buildProtocol(None) is not built
+
+
+def test_a_factory_of_a_subclass_gets_its_arguments() -> None:
+    class Named(ServerFactory):
+        def __init__(self, name: str, *, loud: bool) -> None:
+            self.name, self.loud = name, loud
+
+    factory = Named.forProtocol(Protocol, "n", loud=True)
+    assert (type(factory), factory.name, factory.loud) == (Named, "n", True)
+    assert factory.logPrefix() == "Named"
+
+
+@pytest.mark.parametrize("protocol", [None, 3, "Echo"])
+def test_what_builds_no_protocol_is_refused(protocol: Any) -> None:
+    with pytest.raises(TypeError, match="a Protocol class or a callable that returns a protocol, not "):
+        Factory.forProtocol(protocol)
+
+
+def test_a_factory_without_a_protocol_says_what_to_set() -> None:
+    with pytest.raises(TypeError, match=r"ServerFactory\.protocol is not set: assign a Protocol class"):
+        ServerFactory().buildProtocol(None)
+
+
+def test_a_factory_starts_with_its_first_port_and_stops_with_its_last() -> None:
+    factory = Counting()
+    factory.doStart()
+    factory.doStart()
+    assert factory.events == ["start"]
+    factory.doStop()
+    assert factory.events == ["start"]
+    factory.doStop()
+    factory.doStop()
+    assert factory.events == ["start", "stop"]
+
+
+def test_a_factory_serves_two_ports(reactor: Reactor) -> None:
+    factory = Recorders(Echo)
+    with serving(reactor, factory), serving(reactor, factory):
+        assert factory.numPorts == 2
+    assert factory.events == ["start", "stop"]
+
+
+def test_a_client_factory_hears_of_everything_and_needs_nothing() -> None:
+    factory = ClientFactory()
+    connector: Any = None
+    reason: Any = None
+    factory.startedConnecting(connector)
+    factory.clientConnectionFailed(connector, reason)
+    factory.clientConnectionLost(connector, reason)
+
+
+# --- ClientCreator
+
+
+class Named(Recorder):
+    """Made with arguments."""
+
+    def __init__(self, name: str, *, loud: bool = False) -> None:
+        super().__init__()
+        self.name, self.loud = name, loud
+
+
+def test_a_creator_connects_a_protocol_made_with_its_arguments(any_reactor: Reactor) -> None:
+    with serving(any_reactor, Recorders(Echo)) as port:
+        creator = ClientCreator(any_reactor, Named, "n", loud=True)
+        protocol = creator.connectTCP("127.0.0.1", port.port).wait(PATIENCE)
+        assert (type(protocol), protocol.name, protocol.loud) == (Named, "n", True)
+        assert protocol.made.is_set()
+        protocol.transport.loseConnection()
+        assert isinstance(protocol.end(), ConnectionDone)
+
+
+def test_a_creator_s_refused_connection_fails(any_reactor: Reactor) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        ClientCreator(any_reactor, Recorder).connectTCP("127.0.0.1", free_port()).wait(PATIENCE)
+
+
+def test_cancelling_ends_the_attempt(any_reactor: Reactor) -> None:
+    with any_reactor.turn():
+        connected = ClientCreator(any_reactor, Recorder).connectTCP("127.0.0.1", free_port())
+        connected.cancel()
+    with pytest.raises((CancelledError, UserError)):
+        connected.wait(PATIENCE)
+
+
+def test_a_protocol_that_raises_when_connected_fails_the_attempt(reactor: Reactor, reported: Reports) -> None:
+    class Raising(Recorder):
+        def connectionMade(self) -> None:
+            raise ValueError("boom")
+
+    with serving(reactor, Recorders(Echo)) as port, pytest.raises(ValueError, match="boom"):
+        ClientCreator(reactor, Raising).connectTCP("127.0.0.1", port.port).wait(PATIENCE)
+    (record,) = reported()
+    assert "Raising.makeConnection() raised" in record.getMessage()

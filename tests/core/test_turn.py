@@ -1,0 +1,156 @@
+"""The turn: exclusive, re-entrant, fair, and never a trap to wait in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.core.deferred_kit import run_threads
+from tests.core.net_kit import Echo, Recorders, on_reactor, serving
+from wirebook.deferred import Deferred
+from wirebook.transports.reactor import Reactor
+from wirebook.transports.tcp import Port
+from wirebook.turn import Turn, TurnHeldError, in_turn, turn
+
+
+def test_nobody_holds_a_new_turn() -> None:
+    fresh = Turn()
+    assert fresh.owner == 0
+    assert not fresh.held()
+
+
+def test_the_holder_is_known() -> None:
+    with turn as held:
+        assert held is turn
+        assert turn.held()
+        assert turn.owner == threading.get_ident()
+    assert not turn.held()
+
+
+def test_the_turn_can_be_taken_again_by_its_holder() -> None:
+    with turn:
+        with turn:
+            pass
+        assert turn.held()
+    assert not turn.held()
+
+
+def test_two_threads_are_never_in_the_turn_at_once() -> None:
+    inside = overlaps = 0
+
+    def enter(_: int) -> None:
+        nonlocal inside, overlaps
+        for _ in range(200):
+            with turn:
+                inside += 1
+                overlaps += inside != 1
+                inside -= 1
+
+    run_threads(4, enter)
+    assert overlaps == 0
+
+
+def test_only_the_holder_may_release() -> None:
+    with pytest.raises(RuntimeError, match="does not hold it"):
+        turn.release()
+
+
+def test_an_exception_gives_the_turn_back() -> None:
+    with pytest.raises(ValueError, match="boom"), turn:
+        raise ValueError("boom")
+    assert not turn.held()
+
+
+def test_a_held_interrupt_is_raised_at_the_outermost_release() -> None:
+    reached = []
+
+    def interrupted() -> None:
+        with turn:
+            with turn:
+                turn.hold_interrupt()
+            reached.append("inner release")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert reached == ["inner release"]
+    assert not turn.held()
+    with turn:
+        """The interrupt was raised once."""
+
+
+def test_a_marked_method_holds_the_turn_and_keeps_its_name() -> None:
+    class Thing:
+        @in_turn
+        def entry(self, number: int, *, twice: bool) -> tuple[bool, int]:
+            """What it does."""
+            return turn.held(), number * (2 if twice else 1)
+
+    assert Thing().entry(4, twice=True) == (True, 8)
+    with turn:
+        assert Thing().entry(4, twice=False) == (True, 4)
+    assert Thing.entry.__name__ == "entry"
+
+
+def test_a_waiter_gets_the_turn_while_the_reactor_is_under_constant_load(reactor: Reactor) -> None:
+    running = True
+
+    def again() -> None:
+        deadline = time.perf_counter() + 0.001
+        while time.perf_counter() < deadline:
+            """Keep the processor busy, as a callback would."""
+        if running:
+            reactor.callFromThread(again)
+
+    reactor.callFromThread(again)
+    waits = []
+    for _ in range(50):
+        asked = time.perf_counter()
+        with turn:
+            waits.append(time.perf_counter() - asked)
+    running = False
+    # One batch is a millisecond; the rest is for a busy machine.
+    assert sorted(waits)[len(waits) // 2] < 0.02
+
+
+WAITS: dict[str, Any] = {
+    "Deferred.wait": lambda reactor: Deferred().wait(),
+    "run": lambda reactor: reactor.run(),
+    "runInThread": lambda reactor: reactor.runInThread(),
+    "shutDown": lambda reactor: reactor.shutDown(),
+}
+
+
+@pytest.mark.parametrize("what", WAITS)
+def test_waiting_while_holding_the_turn_is_refused(what: str, reactor: Reactor) -> None:
+    with reactor.turn(), pytest.raises(TurnHeldError, match="would wait for ever"):
+        WAITS[what](reactor)
+    with pytest.raises(TurnHeldError, match="attach a callback instead"):
+        on_reactor(reactor, WAITS[what], reactor)
+    assert reactor.running
+
+
+def test_many_threads_listen_at_once(any_reactor: Reactor) -> None:
+    ports: list[Port] = []
+    run_threads(8, lambda _: ports.extend(any_reactor.listenTCP(0, Recorders(Echo)) for _ in range(5)))
+    assert len({port.getHost().port for port in ports}) == 40
+    assert set(any_reactor.handles) == set(ports)
+
+    def stop(number: int) -> None:
+        for port in ports[number::8]:
+            port.stopListening()
+
+    run_threads(8, stop)
+    assert not list(any_reactor.handles)
+
+
+def test_the_world_stands_still_inside_the_turn(reactor: Reactor) -> None:
+    called: list[int] = []
+    with serving(reactor, Recorders(Echo)), reactor.turn():
+        reactor.callFromThread(called.append, 1)
+        reactor.callLater(0, called.append, 2)
+        assert called == []
+    on_reactor(reactor, int)
+    assert 1 in called

@@ -1,0 +1,37 @@
+"""Every notebook runs from top to bottom without a browser, and the page made of it shows its views."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.conftest import ROOT
+from tools import demo
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# What a browser would fetch by itself when it opens the page, as far as it is outside the page.
+FETCHED = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+
+
+def test_there_is_a_tour() -> None:
+    assert ROOT / "notebooks" / "00-tour.ipynb" in NOTEBOOKS
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_its_page_needs_no_other_host(path: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert demo.main(path, page) == 0
+    assert not FETCHED.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_clean_and_names_its_kernel(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "wirebook"
+    dirty = [cell.id for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")]
+    assert not dirty, f"clear the outputs of {path.name} before committing it: cells {dirty}"
