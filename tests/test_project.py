@@ -45,6 +45,9 @@ COVERED_BY = {
     "core/wirebook/_attaching.py": "tests/core/test_deferred.py",
     "core/wirebook/_chain.py": "tests/core/test_deferred.py",
     "core/wirebook/_waiting.py": "tests/core/test_deferred_await.py",
+    "core/wirebook/transports/_ending.py": "tests/core/transports/test_stream.py",
+    "core/wirebook/transports/_state.py": "tests/core/transports/test_stream.py",
+    "core/wirebook/transports/_writing.py": "tests/core/transports/test_stream.py",
 }
 # A face only hands names on; an entry point is what the tests start.
 NO_TWIN = {"__init__.py", "__main__.py"}

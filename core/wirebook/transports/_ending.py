@@ -1,0 +1,124 @@
+"""How a stream ends: in order, by force, or because something broke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wirebook.deferred import Deferred, succeed
+from wirebook.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from wirebook.failure import Failure
+from wirebook.logger import report_failure
+from wirebook.transports._state import NOBODY, UNWATCHED, StreamState
+from wirebook.turn import in_turn
+
+
+class Ending(StreamState):
+    """The part of `StreamTransport` that closes, and calls the protocol so that its errors close too."""
+
+    __slots__ = ()
+
+    def _tell(self, method: str, *args: Any) -> None:
+        """Call a method of the protocol in this connection's context; if it raises, the connection ends."""
+        try:
+            self.context.copy().run(getattr(self.protocol, method), *args)
+        except (Exception, KeyboardInterrupt):
+            self._protocol_raised(method)
+
+    def _protocol_raised(self, method: str) -> None:
+        failure = Failure()
+        report_failure(
+            failure,
+            f"{self.label}.{method}() raised; its connection {self.describe()} is closed",
+            self.context,
+        )
+        self._end(failure)
+
+    @in_turn
+    def loseConnection(self) -> None:
+        """Close after what is queued was sent, and after a registered producer has finished."""
+        if self.disconnected or self.disconnecting:
+            return
+        self.disconnecting = True
+        if not self._out and self._producer is None:
+            self._end_soon(self._reason or Failure(ConnectionDone()))
+
+    @in_turn
+    def abortConnection(self) -> None:
+        """Close without sending what is queued; the peer sees a reset. The reason is `ConnectionAborted`."""
+        if self.disconnected:
+            return
+        self.disconnecting = True
+        self._drop_queue()
+        self.stopReading()
+        self._prepare_abort()
+        self._end_soon(Failure(ConnectionAborted()))
+
+    def _prepare_abort(self) -> None:
+        """Make the coming close a hard one; transports that can override it."""
+
+    def _end_soon(self, reason: Failure) -> None:
+        self._reason = reason
+        self.reactor.call_soon(Ending._end_if_flushed, self)
+
+    def _end_if_flushed(self) -> None:
+        # The protocol may have written, or registered a producer, after it asked for the end.
+        if not self._out and self._producer is None:
+            self._end(self._reason or Failure(ConnectionDone()))
+        elif not self.connected or (self._reason is not None and self._reason.check(ConnectionLost)):
+            self._end(self._reason)
+
+    def _end(self, reason: Failure | None) -> None:
+        """Close the channel and tell the protocol; the only way to the end."""
+        if self.disconnected:
+            return
+        if self._mask != UNWATCHED:
+            self.reactor.unwatch(self._fd)
+            self._mask = UNWATCHED
+        self._label = self.label
+        self._remember_addresses()
+        self.disconnected = True
+        self._reading = False
+        self._drop_queue()
+        if self._channel is not None:
+            self._channel.close()
+        self._fd = -1
+        self.reactor.handles.closed(self)
+        was_connected, self.connected = self.connected, 0
+        if self.tap is not None:
+            self.tap.event("closed")
+        self._tell_the_end(reason or Failure(ConnectionDone()), bool(was_connected))
+        self._fire_close_waiters()
+
+    def _tell_the_end(self, reason: Failure, was_connected: bool) -> None:
+        producer, self._producer = self._producer, None
+        protocol, self.protocol = self.protocol, NOBODY
+        if was_connected:
+            if producer is not None:
+                self._call(producer.stopProducing)
+            self._call(protocol.connectionLost, reason)
+
+    def _call(self, func: Callable[..., Any], *args: Any) -> None:
+        """Call something of the program's at the end, where raising can end nothing any more."""
+        try:
+            self.context.copy().run(func, *args)
+        except (Exception, KeyboardInterrupt):
+            report_failure(Failure(), f"{func!r} raised", self.context)
+
+    def _fire_close_waiters(self) -> None:
+        waiters, self._close_waiters = self._close_waiters, None
+        for waiter in waiters or ():
+            waiter.callback(None)
+
+    @in_turn
+    def closeHandle(self, abort: bool = False) -> Deferred[None]:
+        """`loseConnection`, or `abortConnection` with `abort`. Fires when the connection has ended."""
+        if self.disconnected:
+            return succeed(None)
+        closed: Deferred[None] = Deferred()
+        self._close_waiters = [*(self._close_waiters or ()), closed]
+        if abort or not self.connected:
+            self.abortConnection()
+        else:
+            self.loseConnection()
+        return closed

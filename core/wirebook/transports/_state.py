@@ -1,0 +1,190 @@
+"""What a stream knows: its state, what it asks the poller for, and how it looks as a handle."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import Context, copy_context
+from typing import Any
+
+from wirebook.deferred import Deferred
+from wirebook.failure import Failure
+from wirebook.interfaces import IWiretap
+from wirebook.protocol import Protocol
+from wirebook.reactor.handles import next_handle_id
+from wirebook.reactor.loop import ReactorBase
+from wirebook.reactor.poller import READ, WRITE
+from wirebook.turn import in_turn
+
+UNWATCHED = -1
+
+
+class _Nobody(Protocol):
+    """Stands where the protocol was, once the connection has ended."""
+
+
+NOBODY: Any = _Nobody()
+
+
+class StreamState:
+    """The ground floor of `StreamTransport`, which documents the attributes."""
+
+    __slots__ = (
+        "__weakref__",
+        "_channel",
+        "_close_waiters",
+        "_direct",
+        "_fd",
+        "_label",
+        "_mask",
+        "_out",
+        "_out_size",
+        "_producer",
+        "_producer_paused",
+        "_read_closed",
+        "_reading",
+        "_reason",
+        "_streaming",
+        "_told_of_late_write",
+        "_write_closed",
+        "born",
+        "bytesReceived",
+        "bytesSent",
+        "connected",
+        "context",
+        "disconnected",
+        "disconnecting",
+        "handleId",
+        "protocol",
+        "reactor",
+        "tap",
+    )
+    kind = "connection"
+    transportName = ""
+    role = ""
+    bufferSize = 65536
+
+    def __init__(self, reactor: ReactorBase, channel: Any, context: Context | None = None) -> None:
+        self.reactor = reactor
+        self.context = copy_context() if context is None else context
+        self.handleId = next_handle_id()
+        self.born = reactor.seconds()
+        self.bytesReceived = 0
+        self.bytesSent = 0
+        self.tap: IWiretap | None = None
+        self.protocol: Any = NOBODY
+        self.connected = 0
+        self.disconnected = False
+        self.disconnecting = False
+        self._channel = channel
+        self._fd = -1 if channel is None else channel.fileno()
+        self._label: str | None = None
+        self._mask = UNWATCHED
+        self._reading = False
+        self._read_closed = False
+        self._direct = False
+        self._write_closed = False
+        self._out: deque[Any] | None = None
+        self._out_size = 0
+        self._producer: Any = None
+        self._streaming = False
+        self._producer_paused = False
+        self._reason: Failure | None = None
+        self._close_waiters: list[Deferred[None]] | None = None
+        self._told_of_late_write = False
+
+    # --- what the poller is asked for ----------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """The descriptor's number, -1 when there is none."""
+        return self._fd
+
+    @in_turn
+    def startReading(self) -> None:
+        """Let the reactor read; harmless when it does."""
+        if not (self._reading or self._read_closed or self.disconnected):
+            self._reading = True
+            self._update_interest()
+
+    @in_turn
+    def stopReading(self) -> None:
+        """Do not read until `startReading`; TCP then slows the peer down."""
+        if self._reading:
+            self._reading = False
+            self._update_interest()
+
+    def _drop_queue(self) -> None:
+        self._out = None
+        self._out_size = 0
+        self._direct = False
+        if not self.disconnected:
+            self._update_interest()
+
+    def _update_interest(self) -> None:
+        mask = (READ if self._reading else 0) | (WRITE if self._out else 0)
+        if mask == self._mask or self.disconnected:
+            return
+        if self._mask == UNWATCHED:
+            if not mask:
+                return
+            self.reactor.watch(self._fd, self, mask)
+        else:
+            self.reactor.rewatch(self._fd, mask)
+        self._mask = mask
+
+    def doRead(self) -> None:
+        """There is something to read; called by the reactor."""
+        raise NotImplementedError
+
+    def doWrite(self) -> None:
+        """There is room to write; called by the reactor."""
+        raise NotImplementedError
+
+    def hungUp(self) -> None:
+        """The peer is gone while nothing was asked for; called by the reactor."""
+        raise NotImplementedError
+
+    # --- as a handle ---------------------------------------------------------------------------------
+
+    def _remember_addresses(self) -> None:
+        """Keep what `getHost` and `getPeer` need once the channel is closed."""
+
+    def getHost(self) -> Any:
+        """The address of this end."""
+        return None
+
+    def getPeer(self) -> Any:
+        """The address of the other end."""
+        return None
+
+    @property
+    def localAddress(self) -> Any:
+        """The address of this end, None while there is none."""
+        return self.getHost()
+
+    @property
+    def peerAddress(self) -> Any:
+        """The address of the other end, None while there is none."""
+        return self.getPeer()
+
+    @property
+    def state(self) -> str:
+        """ "connecting", "open", "half-closed", "closing" or "closed"."""
+        if self.disconnected:
+            return "closed"
+        if not self.connected:
+            return "connecting"
+        if self.disconnecting:
+            return "closing"
+        return "half-closed" if self._read_closed or self._write_closed else "open"
+
+    @property
+    def label(self) -> str:
+        """The name of the protocol's class."""
+        return self._label or type(self.protocol).__name__
+
+    def describe(self) -> str:
+        """Where it goes, in words: ``TCP 127.0.0.1:8007 -> 127.0.0.1:50112``."""
+        return f"{self.transportName} {self.localAddress} -> {self.peerAddress}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.label}: {self.describe()}, {self.state}>"

@@ -1,0 +1,217 @@
+"""Writing to a stream: at once, from the queue, from a producer, and no more (half-close)."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from wirebook.error import ConnectionDone, ConnectionLost, NotConnectedError, describe
+from wirebook.failure import Failure
+from wirebook.interfaces import IHalfCloseableProtocol
+from wirebook.logger import report_event
+from wirebook.transports._ending import Ending
+from wirebook.turn import in_turn, turn
+
+# How many queued pieces go into one vectored write; the systems' limit (IOV_MAX) is 1024.
+_VECTOR = 64
+
+
+class Writing(Ending):
+    """The part of `StreamTransport` that sends."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:
+        """Send `data` (bytes or another buffer) after all that was written before.
+
+        Returns at once; what the operating system does not take now is queued. Raises `TypeError` for str.
+        On a connection that has ended the data is dropped: a cell that calls it gets `NotConnectedError`, a
+        callback, which races with the peer by nature, a report once per connection.
+        """
+        if turn.owner != get_ident():
+            with turn:
+                if not self.connected:
+                    raise NotConnectedError(self._late_write(data))
+                self.write(data)
+            return
+        if type(data) is not bytes:
+            data = _as_bytes(data)
+        if not self._direct:
+            self._queue_write(data)
+            return
+        try:
+            sent = self._channel.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._write_broke(error)
+            return
+        self.bytesSent += sent
+        if self.tap is not None:
+            self.tap.data("sent", data)
+        if sent != len(data):
+            self._enqueue(memoryview(data)[sent:])
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send several pieces as one."""
+        self.write(b"".join(data))
+
+    def _queue_write(self, data: bytes) -> None:
+        if self._out and not self._write_closed:
+            if self.tap is not None:
+                self.tap.data("sent", data)
+            self._enqueue(data)
+        elif self.disconnected and not self._told_of_late_write:
+            self._told_of_late_write = True
+            report_event(self._late_write(data), self.context)
+
+    def _late_write(self, data: bytes) -> str:
+        return (
+            f"cannot write {len(data)} bytes to {self.describe()}: the connection has ended; "
+            "stop writing in connectionLost(), or connect again"
+        )
+
+    def _enqueue(self, data: Any) -> None:
+        if not data:
+            return
+        if self._out is None:
+            self._out = deque()
+        self._out.append(data)
+        self._out_size += len(data)
+        self._direct = False
+        self._update_interest()
+        if self._streaming and not self._producer_paused and self._out_size > self.bufferSize:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+
+    def doWrite(self) -> None:
+        """Send from the queue; called by the reactor."""
+        out = self._out
+        if not out:
+            self._update_interest()
+            return
+        try:
+            sent = self._channel.sendmsg(list(islice(out, _VECTOR)))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._write_broke(error)
+            return
+        self.bytesSent += sent
+        self._out_size -= sent
+        while sent:
+            size = len(out[0])
+            if sent < size:
+                out[0] = memoryview(out[0])[sent:]
+                break
+            sent -= size
+            out.popleft()
+        if not out:
+            self._drained()
+
+    def _drained(self) -> None:
+        """The queue is empty: go on with whatever waited for that."""
+        self._out = None
+        self._direct = not self._write_closed
+        self._update_interest()
+        producer = self._producer
+        if producer is not None and (self._producer_paused or not self._streaming):
+            self._producer_paused = False
+            self._ask_producer()
+        elif self.disconnecting:
+            # A producer that has not finished yet ends the connection when it unregisters.
+            if producer is None:
+                self._end(self._reason or Failure(ConnectionDone()))
+        elif self._write_closed:
+            self._shut_down_writing()
+
+    def _write_broke(self, error: OSError) -> None:
+        """Nothing more can be sent. What was received before is still read, where somebody reads."""
+        reason = Failure(ConnectionLost(f"the connection was lost: {describe(error)}"))
+        self._drop_queue()
+        self._write_closed = True
+        if self._reading and not self.disconnecting:
+            self._reason = reason
+        else:
+            self._end_soon(reason)
+
+    # --- producers -----------------------------------------------------------------------------------
+
+    @in_turn
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let `producer` fill this transport: pushing until it is paused, or pulling, one piece at a time."""
+        if self._producer is not None:
+            raise RuntimeError(
+                f"cannot register producer {producer!r}: {self._producer!r} is registered and was not unregistered"
+            )
+        if self.disconnected:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        self._streaming = streaming
+        self._producer_paused = False
+        if not streaming:
+            self._ask_producer()
+
+    def _ask_producer(self) -> None:
+        try:
+            self.context.copy().run(self._producer.resumeProducing)
+        except (Exception, KeyboardInterrupt):
+            self._protocol_raised("resumeProducing")
+            return
+        # A pull producer that wrote little is asked again when the socket has room.
+        if self._producer is not None and not self._streaming and not self._out:
+            self.reactor.call_soon(Writing._pull, self)
+
+    def _pull(self) -> None:
+        if self._producer is not None and not self._streaming and not self._out and self.connected:
+            self._ask_producer()
+
+    @in_turn
+    def unregisterProducer(self) -> None:
+        """The producer has finished; a `loseConnection` that waited for it goes on."""
+        self._producer = None
+        self._streaming = False
+        if self.connected and self.disconnecting and not self._out:
+            self._end_soon(Failure(ConnectionDone()))
+
+    # --- half-close ----------------------------------------------------------------------------------
+
+    @in_turn
+    def loseWriteConnection(self) -> None:
+        """Close the sending direction after what is queued was sent; receiving goes on."""
+        if self.disconnected or self._write_closed:
+            return
+        self._write_closed = True
+        self._direct = False
+        if not self._out:
+            self.reactor.call_soon(Writing._shut_down_writing, self)
+
+    def _shut_down_writing(self) -> None:
+        if self.disconnected:
+            return
+        try:
+            self._half_close()
+        except OSError as error:
+            self._end(Failure(ConnectionLost(f"half-close failed: {describe(error)}")))
+            return
+        if self._read_closed:
+            self._end(Failure(ConnectionDone()))
+        elif isinstance(self.protocol, IHalfCloseableProtocol):
+            self._tell("writeConnectionLost")
+
+    def _half_close(self) -> None:
+        """Close the sending direction of the channel; transports that can override it."""
+        raise NotImplementedError(f"{type(self).__name__} cannot close one direction")
+
+
+def _as_bytes(data: Any) -> bytes:
+    if isinstance(data, str):
+        raise TypeError(f"write() takes bytes, not the str {data[:40]!r}: encode it first, for example with .encode()")
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"write() takes bytes, not {type(data).__name__}")
+    # A copy: the caller may change a bytearray after this returns.
+    return bytes(data)

@@ -1,0 +1,23 @@
+"""``python -m wirebook_kernel -f FILE`` runs the kernel; ``python -m wirebook_kernel install`` installs it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the kernel, or install its kernelspec when the first argument is ``install``."""
+    if sys.argv[1:2] == ["install"]:
+        from wirebook_kernel.kernelspec import main as install
+
+        install(sys.argv[2:])
+    else:
+        from ipykernel.kernelapp import IPKernelApp
+
+        from wirebook_kernel.kernel import WirebookKernel
+
+        IPKernelApp.launch_instance(kernel_class=WirebookKernel)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What a shell gets from Wirebook: the same for the Wirebook kernel and for ``%load_ext wirebook_kernel``."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+import wirebook_widgets
+from wirebook import reactor
+from wirebook_kernel import reprs
+from wirebook_kernel.cells import Cells, current_cell
+from wirebook_kernel.comms import keep_on_subshells
+from wirebook_kernel.interrupts import guard_cell
+from wirebook_kernel.magics import ReactorMagics
+from wirebook_kernel.ownership import close_earlier_runs, strip_keep
+from wirebook_kernel.reports import CellReporter
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+SHUTDOWN_SECONDS = 2.0
+NAMES = {"reactor": reactor, "watch": wirebook_widgets.watch}
+
+
+class Extension:
+    """Wirebook's part of one shell, from `load` to `unload`."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._reporter = CellReporter(shell)
+        self._cells = Cells(shell, close_earlier_runs)
+        self._events: dict[str, tuple[Callable[[Any], None], ...]] = {
+            # Guarded first: closing what an earlier run opened may take a moment, and be interrupted.
+            "pre_run_cell": (guard, self._cells.begin),
+            "post_run_cell": (self._cells.end, free_views),
+        }
+
+    def load(self) -> None:
+        """Start the reactor and let the shell know it."""
+        shell = self._shell
+        reactor.runInThread()
+        self._reporter.install()
+        for event, callbacks in self._events.items():
+            for callback in callbacks:
+                shell.events.register(event, callback)
+        shell.input_transformers_cleanup.insert(0, strip_keep)
+        shell.register_magics(ReactorMagics(shell))
+        reprs.install(shell)
+        wirebook_widgets.describe_cell = cell_name
+        shell.push(NAMES, interactive=False)
+        atexit.register(shut_down)
+        self._cells.join()
+
+    def unload(self) -> None:
+        """Take all of it back and end the reactor; what is open is closed."""
+        shell = self._shell
+        shut_down()
+        atexit.unregister(shut_down)
+        for event, callbacks in self._events.items():
+            for callback in callbacks:
+                shell.events.unregister(event, callback)
+        self._cells.leave()
+        shell.input_transformers_cleanup.remove(strip_keep)
+        for kind in ("line", "cell"):
+            for name in ("reactor", "keep", "watch"):
+                shell.magics_manager.magics[kind].pop(name, None)
+        reprs.uninstall(shell)
+        wirebook_widgets.describe_cell = None
+        shell.drop_by_id(NAMES)
+        self._reporter.uninstall()
+
+
+def guard(info: object) -> None:
+    """Before a cell: see `guard_cell`."""
+    guard_cell()
+
+
+def free_views(result: object) -> None:
+    """After a cell, which may have made views: see `keep_on_subshells`."""
+    keep_on_subshells()
+
+
+def cell_name(context: Context) -> str:
+    """``3`` for what was made in ``In [3]``, as the views name cells, and nothing outside cells."""
+    cell = context.get(current_cell)
+    return "" if cell is None else str(cell.number)
+
+
+def shut_down() -> None:
+    """End the reactor in order; harmless when it has ended."""
+    reactor.shutDown(SHUTDOWN_SECONDS)
+
+
+_loaded: dict[InteractiveShell, Extension] = {}
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """What ``%load_ext wirebook_kernel`` calls."""
+    if shell not in _loaded:
+        _loaded[shell] = Extension(shell)
+        _loaded[shell].load()
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """What ``%unload_ext wirebook_kernel`` calls."""
+    if extension := _loaded.pop(shell, None):
+        extension.unload()

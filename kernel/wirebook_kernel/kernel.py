@@ -1,0 +1,94 @@
+"""`WirebookKernel`: ipykernel with a reactor, and the two things that an extension cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from types import FrameType
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+
+from wirebook import reactor
+from wirebook_kernel.comms import ViewMessage, message_to_view
+from wirebook_kernel.extension import shut_down
+from wirebook_kernel.interrupts import interrupt, runs_cell_code
+
+VOCABULARY = {"text": "Networking API (Twisted's names)", "url": "https://docs.twisted.org/en/stable/core/howto/"}
+
+
+class WirebookKernel(IPythonKernel):
+    """ipykernel's kernel with `wirebook_kernel`'s extension loaded before the first cell.
+
+    It adds what needs the kernel's own class: messages to live views are handled while a cell is running,
+    and the stop button ends an ``await`` at once.
+    """
+
+    implementation = "wirebook"
+    implementation_version = version("wirebook")
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self.help_links = [VOCABULARY, *self.help_links]
+
+    def start(self) -> None:
+        """Start the kernel, and the reactor before the first message is handled."""
+        assert self.shell is not None
+        self.shell.extension_manager.load_extension("wirebook_kernel")
+        super().start()  # type: ignore[no-untyped-call]
+
+    def do_shutdown(self, restart: bool) -> Any:
+        """Close everything in order, then end. Called on the control thread, also while a cell blocks."""
+        shut_down()
+        return super().do_shutdown(restart)  # type: ignore[no-untyped-call]
+
+    @property
+    def banner(self) -> str:  # type: ignore[override]
+        """What a console shows first."""
+        return f"Wirebook {self.implementation_version}: reactor and watch() are there.\n{super().banner}"
+
+    # --- messages to live views ----------------------------------------------------------------------
+
+    async def shell_channel_thread_main(self, msg: Any) -> None:
+        """Hand messages to live views to the reactor; everything else goes ipykernel's way.
+
+        The shell channel has a thread of its own, so this works while the main thread runs a cell.
+        """
+        message = None if self.session is None else message_to_view(self.session, msg)
+        if message is None:
+            await super().shell_channel_thread_main(msg)  # type: ignore[no-untyped-call]
+        else:
+            reactor.callFromThread(self._deliver, message)
+
+    def _deliver(self, message: ViewMessage) -> None:
+        self._publish_status("busy", "shell", parent=message.parent)  # type: ignore[no-untyped-call]
+        try:
+            message.view.receive(message.content, message.buffers)
+        finally:
+            self._publish_status("idle", "shell", parent=message.parent)  # type: ignore[no-untyped-call]
+
+    # --- the stop button -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _cancel_on_sigint(self, future: asyncio.Future[Any]) -> Iterator[None]:
+        """Let SIGINT end a cell that awaits.
+
+        ipykernel's own way wakes the loop too late: Tornado's add_callback from a signal handler does not
+        end the wait in the selector. A cell that is computing gets a KeyboardInterrupt, as any cell does.
+        """
+        loop = asyncio.get_running_loop()
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if runs_cell_code(frame):
+                interrupt(number, frame)
+            else:
+                loop.call_soon_threadsafe(future.cancel)
+
+        before = signal.signal(signal.SIGINT, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,132 @@
+"""The magics: ``%reactor``, ``%%reactor``, ``%%keep`` and ``%watch``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+from IPython.display import display
+
+from wirebook import reactor
+from wirebook.interfaces import IHandle
+from wirebook.turn import turn
+from wirebook_kernel.cells import cell_of
+from wirebook_kernel.ownership import close_handles
+from wirebook_kernel.status import Status, tally
+from wirebook_widgets import Connections, watch
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+USAGE = "write %reactor, %reactor close [all | cell N] or %reactor reset"
+
+_CELL_NUMBER = re.compile(r"(?:cell\s*)?\[?(\d+)\]?")
+
+
+@magics_class
+class ReactorMagics(Magics):
+    """The magics of this kernel."""
+
+    @line_cell_magic
+    def reactor(self, line: str, cell: str | None = None) -> Any:
+        """See and close what is open, or run a cell in one turn of the reactor.
+
+        %reactor                 what is open, of which cell, since when
+        %reactor close           close everything in order: ports, connections, timers
+        %reactor close cell 3    close what In [3] opened
+        %reactor reset           abort everything at once, without sending what is pending
+
+        %%reactor                run the whole cell while no callback runs: nothing arrives, nothing is
+                                 called, until the cell is done. It cannot wait for anything.
+        """
+        if cell is not None:
+            if line.strip():
+                raise UsageError(f"%%reactor takes no arguments, not {line.strip()!r}")
+            return run_in_turn(_shell_of(self), cell)
+        verb, _, rest = line.strip().partition(" ")
+        if verb == "close":
+            _close(_selection(rest.strip()), abort=False)
+        elif verb == "reset" and not rest.strip():
+            _close(lambda: list(reactor.handles), abort=True)
+        elif line.strip():
+            raise UsageError(f"%reactor does not know {line.strip()!r}: {USAGE}")
+        display(Status())
+        return None
+
+    @cell_magic
+    def keep(self, line: str, cell: str) -> None:
+        """Run the cell again without closing what its earlier runs opened.
+
+        It must be the first line of the cell; other cell magics may follow it.
+        """
+        raise UsageError("%%keep must be the first line of its cell, before other magics")
+
+    @line_magic
+    def watch(self, line: str) -> Connections:
+        """Show everything that is open as a live view: the same as ``watch()``."""
+        if line.strip():
+            raise UsageError(f"%watch takes no arguments, not {line.strip()!r}; watch() takes them")
+        return watch()
+
+
+def run_in_turn(shell: InteractiveShell, source: str) -> Any:
+    """Run the source of a cell in one turn of the reactor; the value of a last expression is returned."""
+    code = shell.transform_cell(source)
+    name = shell.compile.cache(code, shell.execution_count, raw_code=source)
+    tree = shell.transform_ast(shell.compile.ast_parse(code, filename=name))
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    steps = [_compile(tree, name, "exec")]
+    if isinstance(last, ast.Expr):
+        steps.append(_compile(ast.Expression(last.value), name, "eval"))
+    value = None
+    with turn:
+        for step in steps:
+            value = eval(step, shell.user_global_ns, shell.user_ns)
+    return value
+
+
+def _compile(tree: ast.Module | ast.Expression, name: str, mode: str) -> Any:
+    code = compile(tree, name, mode, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if code.co_flags & inspect.CO_COROUTINE:
+        raise UsageError("a %%reactor cell cannot await: nothing can arrive before its turn ends")
+    return code
+
+
+def _selection(which: str) -> Callable[[], list[IHandle]]:
+    if which in ("", "all"):
+        return lambda: list(reactor.handles)
+    number = _CELL_NUMBER.fullmatch(which)
+    if number is None:
+        raise UsageError(f"%reactor close does not know {which!r}: {USAGE}")
+    wanted = int(number[1])
+    opened = sorted({cell.number for handle in reactor.handles if (cell := cell_of(handle))})
+    if wanted not in opened:
+        others = ", ".join(f"[{each}]" for each in opened)
+        hint = f"cells with something open: {others}" if others else "no cell has anything open"
+        raise UsageError(f"cell [{wanted}] has nothing open; {hint}")
+    return lambda: [handle for handle in reactor.handles if _of_number(handle, wanted)]
+
+
+def _of_number(handle: IHandle, number: int) -> bool:
+    cell = cell_of(handle)
+    return cell is not None and cell.number == number
+
+
+def _close(select: Callable[[], list[IHandle]], *, abort: bool) -> None:
+    before = select()
+    left = close_handles(select, abort=abort)
+    if before:
+        print(f"{'Aborted' if abort else 'Closed'} {tally(before)}.")  # noqa: T201
+    if left:
+        print(f"Could not close {tally(left)}.")  # noqa: T201
+
+
+def _shell_of(magics: Magics) -> InteractiveShell:
+    shell: InteractiveShell | None = magics.shell
+    assert shell is not None
+    return shell

@@ -1,0 +1,39 @@
+"""What the tests of the kernel get: running kernels, one for each module, and cells to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kernel.kit import Notebook
+
+# Every notebook begins with it.
+NAMES = """
+import socket, time
+import wirebook
+from wirebook import ClientFactory, Deferred, Factory, Protocol, fail, succeed
+"""
+ECHO = """
+class Echo(Protocol):
+    def dataReceived(self, data):
+        print("echo", data)
+        self.transport.write(data)
+port = reactor.listenTCP(0, Factory.forProtocol(Echo))
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Notebook]:
+    """The Wirebook kernel; shared by the tests of a module."""
+    with Notebook() as notebook:
+        notebook.run(NAMES)
+        yield notebook
+
+
+@pytest.fixture
+def notebook(kernel: Notebook) -> Iterator[Notebook]:
+    """The module's kernel, with nothing open, before and after."""
+    yield kernel
+    kernel.run("%reactor reset")
+    assert kernel.value("len(reactor.handles)") == 0
