@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-SWITCH_INTERVAL = 0.0001
+from wirebook_kernel.sharing import SWITCH_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Cells:
     """Follows a shell's cells from its ``pre_run_cell`` and ``post_run_cell`` events; any cell thread.
 
     `on_rerun` is called with a cell id before a cell runs that has run before. While any cell runs, the
-    interpreter switches threads every 0.1 ms, so that a busy cell leaves the reactor its share.
+    interpreter switches threads more often, so that a busy cell leaves the reactor its share (`sharing`).
 
     Only the outermost run counts: code that a cell runs through the shell again (``%run``, magics) has the
     same parent message and belongs to that cell.

@@ -16,6 +16,7 @@ from wirebook_kernel.interrupts import guard_cell
 from wirebook_kernel.magics import ReactorMagics
 from wirebook_kernel.ownership import close_earlier_runs, strip_keep
 from wirebook_kernel.reports import CellReporter
+from wirebook_kernel.sharing import quicken_reactor, soften_cells
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -41,6 +42,7 @@ class Extension:
         """Start the reactor and let the shell know it."""
         shell = self._shell
         reactor.runInThread()
+        reactor.callFromThread(quicken_reactor)
         self._reporter.install()
         for event, callbacks in self._events.items():
             for callback in callbacks:
@@ -73,8 +75,9 @@ class Extension:
 
 
 def guard(info: object) -> None:
-    """Before a cell: see `guard_cell`."""
+    """Before a cell: see `guard_cell` and `soften_cells`."""
     guard_cell()
+    soften_cells()
 
 
 def free_views(result: object) -> None:

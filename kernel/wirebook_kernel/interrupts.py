@@ -19,6 +19,7 @@ from types import FrameType
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from wirebook import reactor
 from wirebook.turn import Turn, turn
 
 FRAMEWORK = frozenset({"wirebook", "wirebook_kernel", "wirebook_widgets"})
@@ -43,9 +44,14 @@ def guard_cell() -> None:
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
-    """The SIGINT handler: raise KeyboardInterrupt now, or at the end of the turn."""
-    if _must_wait(frame):
+    """The SIGINT handler: raise KeyboardInterrupt now, at the end of the turn, or in a moment."""
+    owner = turn.owner
+    if owner == get_ident() and _in_framework(frame):
         turn.hold_interrupt()
+    elif owner == 0 and frame is not None and frame.f_code is _ACQUIRE:
+        # This thread may have the lock already and not have said so: an exception would keep it for ever. The
+        # reactor sends the signal again when its own turn comes; then this thread has it, or has not.
+        reactor.callFromThread(signal.pthread_kill, get_ident(), signum)
     else:
         raise KeyboardInterrupt
 
@@ -57,14 +63,6 @@ def runs_cell_code(frame: FrameType | None) -> bool:
         if frame is not None and frame.f_code is _RUN_CODE:
             return True
     return False
-
-
-def _must_wait(frame: FrameType | None) -> bool:
-    owner = turn.owner
-    if owner == 0:
-        # Between getting the lock and noting the owner: an exception here would keep the lock for ever.
-        return frame is not None and frame.f_code is _ACQUIRE
-    return owner == get_ident() and _in_framework(frame)
 
 
 def _in_framework(frame: FrameType | None) -> bool:

@@ -76,4 +76,4 @@ def main(arguments: Sequence[str]) -> None:
         parser.exit(1, f"{error}\nTry --user or --sys-prefix.\n")
     except ValueError as error:
         parser.exit(2, f"{error}\n")
-    parser.exit(0, f"Installed the kernelspec {options.name} in {where_to}\n")
+    sys.stdout.write(f"Installed the kernelspec {options.name} in {where_to}\n")

@@ -62,9 +62,9 @@ class ReactorMagics(Magics):
     def keep(self, line: str, cell: str) -> None:
         """Run the cell again without closing what its earlier runs opened.
 
-        It must be the first line of the cell; other cell magics may follow it.
+        It stands at the top of the cell, before or after other cell magics. The rest is an ordinary cell.
         """
-        raise UsageError("%%keep must be the first line of its cell, before other magics")
+        raise UsageError("%%keep is a mark at the top of a cell: it cannot be called")
 
     @line_magic
     def watch(self, line: str) -> Connections:

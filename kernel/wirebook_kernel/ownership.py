@@ -18,6 +18,7 @@ from wirebook_kernel.cells import ExecutionInfo, cell_of
 PATIENCE = 1.0
 
 _KEEP = re.compile(r"\s*%%keep\b[^\n]*\n?")
+_KEEP_AMONG_MAGICS = re.compile(r"\s*(?:%%[^\n]*\n\s*)*?%%keep\b")
 
 
 def handles_of(cell_id: str) -> list[IHandle]:
@@ -27,8 +28,8 @@ def handles_of(cell_id: str) -> list[IHandle]:
 
 
 def close_earlier_runs(cell_id: str, info: ExecutionInfo) -> None:
-    """Close what earlier runs of a cell opened, unless its first line is ``%%keep``."""
-    if not _KEEP.match(info.raw_cell):
+    """Close what earlier runs of a cell opened, unless ``%%keep`` is among the magics at its top."""
+    if not _KEEP_AMONG_MAGICS.match(info.raw_cell):
         close_handles(lambda: handles_of(cell_id))
 
 
@@ -52,7 +53,10 @@ def close_handles(
 
 
 def strip_keep(lines: list[str]) -> list[str]:
-    """An input transformer: take a leading ``%%keep`` off a cell, so that the rest is an ordinary cell."""
+    """An input transformer: take a leading ``%%keep`` off a cell, so that the rest is an ordinary cell.
+
+    Below another magic it is the first line again when that magic has its cell transformed.
+    """
     source = "".join(lines)
     kept = _KEEP.match(source)
     return source[kept.end() :].splitlines(keepends=True) if kept else lines

@@ -1,8 +1,7 @@
 """An echo server in a cell: how fast at rest, with a live view open, and beside a cell that spins.
 
-The stock kernel with an asyncio server on its own loop is the peer. The kernels may use every core, as a
-user's would, and the load generator has one of them: on two cores a spinning cell, the reactor and
-the load have to share.
+The stock kernel with an asyncio server on its own loop is the peer. Like every server here a kernel has one
+core and the load generator another, so a spinning cell and the reactor share one core and one interpreter.
 """
 
 from __future__ import annotations

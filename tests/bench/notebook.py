@@ -18,7 +18,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from tests.bench.children import ENVIRONMENT, ChildError
+from tests.bench.children import ENVIRONMENT, SERVER_CORES, ChildError
 
 READY_SECONDS = 60.0
 CELL_SECONDS = 60.0
@@ -35,6 +35,17 @@ class OneKernelSpec(KernelSpecManager):
         return KernelSpec(argv=[sys.executable, "-m", self.module, "-f", "{connection_file}"], display_name=kernel_name)
 
 
+@contextmanager
+def on_server_cores() -> Iterator[None]:
+    """Processes started meanwhile run on the server's cores, as every server of a benchmark does."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, SERVER_CORES)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class Notebook:
     """A kernel (``wirebook_kernel`` or ``ipykernel_launcher``) with cells to run; a context manager."""
 
@@ -42,7 +53,8 @@ class Notebook:
         specs = OneKernelSpec()
         specs.module = module
         self.manager = KernelManager(kernel_name=module, kernel_spec_manager=specs)
-        self.manager.start_kernel(env={**os.environ, **ENVIRONMENT}, stderr=subprocess.DEVNULL)
+        with on_server_cores():
+            self.manager.start_kernel(env={**os.environ, **ENVIRONMENT}, stderr=subprocess.DEVNULL)
         self._client = self.connect()
 
     def __enter__(self) -> Notebook:
@@ -140,9 +152,9 @@ class Page:
     def _hear(self, message: dict[str, Any]) -> None:
         content = message["content"]
         data = content.get("data", {})
-        if message["msg_type"] == "comm_open" and "_esm" in data.get("state", {}):
-            self._views.add(content["comm_id"])
-            self._send(content["comm_id"], {"type": "look", "page": "bench", "seq": 0})
+        if shown := data.get("application/vnd.jupyter.widget-view+json"):
+            self._views.add(shown["model_id"])
+            self._send(shown["model_id"], {"type": "look", "page": "bench", "seq": 0})
         elif message["msg_type"] == "comm_msg" and content["comm_id"] in self._views:
             delta = data.get("content", {})
             if delta.get("type") == "delta":

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
-from jupyter_kernel_test.msgspec_v5 import validate_message
+from jupyter_kernel_test.msgspec_v5 import validate_message  # type: ignore[import-untyped]
 
 from tests.conftest import ROOT
 
@@ -106,12 +106,9 @@ class Notebook:
         self.manager.start_kernel(
             extra_arguments=["--log-level=ERROR"], env=dict(os.environ), stderr=subprocess.DEVNULL
         )
-        self.client = BlockingKernelClient(connection_file=self.manager.connection_file)
-        self.client.load_connection_file()
-        self.client.start_channels(hb=False)
         self.published: list[Message] = []
         self._replies: dict[str, Message] = {}
-        self.client.wait_for_ready(timeout=PATIENCE)
+        self.client = self._connect()
 
     def __enter__(self) -> Notebook:
         return self
@@ -120,6 +117,19 @@ class Notebook:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
+
+    def _connect(self) -> BlockingKernelClient:
+        client = BlockingKernelClient(connection_file=self.manager.connection_file)
+        client.load_connection_file()
+        client.start_channels(hb=False)
+        client.wait_for_ready(timeout=PATIENCE)
+        return client
+
+    def restart(self) -> None:
+        """Restart the kernel in order, as a front end does."""
+        self.client.stop_channels()
+        self.manager.restart_kernel()
+        self.client = self._connect()
 
     def start(self, code: str, cell: str | None = None, subshell: str | None = None) -> Run:
         """Ask for a cell to be run, and do not wait."""

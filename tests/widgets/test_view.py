@@ -202,7 +202,7 @@ def run_cell(view: Counter) -> Iterator[Callable[[str], int]]:
 
     def run(code: str) -> int:
         with capture_output() as captured:
-            result = shell.run_cell(code, store_history=True)  # type: ignore[no-untyped-call]
+            result = shell.run_cell(code, store_history=True)
         result.raise_error()
         return len(captured.outputs) + len(re.findall(r"^Out\[\d+\]: \S", captured.stdout, re.MULTILINE))
 

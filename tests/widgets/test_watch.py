@@ -30,7 +30,7 @@ def shell() -> Iterator[InteractiveShell]:
 @pytest.mark.parametrize("code", ["view = watch(reactor)", "view = watch(reactor); view", "view = watch(reactor); 1"])
 def test_watch_displays_the_dashboard_once(shell: InteractiveShell, code: str) -> None:
     with capture_output() as captured:
-        result = shell.run_cell(code, store_history=True)  # type: ignore[no-untyped-call]
+        result = shell.run_cell(code, store_history=True)
     result.raise_error()
     shell.user_ns["view"].close()
     (output,) = captured.outputs

@@ -118,7 +118,7 @@ class View(anywidget.AnyWidget):
 
         If the same view is also the value of the cell, it is not displayed a second time.
         """
-        display(self)  # type: ignore[no-untyped-call]
+        display(self)
         self._shown_in = running_cell()
 
     def close(self) -> None:

@@ -99,4 +99,7 @@ def close_handle(handle: IHandle, abort: bool, answer: Answer) -> None:
     def failed(failure: Failure) -> None:
         answer(f"{failure.type.__name__}: {failure.getErrorMessage()}")
 
-    maybeDeferred(handle.closeHandle, abort=abort).addCallbacks(lambda _: answer(None), failed)
+    def closed(_: None) -> None:
+        answer(None)
+
+    maybeDeferred(handle.closeHandle, abort=abort).addCallbacks(closed, failed)

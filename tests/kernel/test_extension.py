@@ -109,8 +109,7 @@ port = reactor.listenTCP(0, Factory.forProtocol(Picky))
     assert talk(b"good") == b"good"
     server.wait(lambda run: "cannot take this" in run.stderr)
     notebook.drain()
-    assert server.stderr.count("ValueError") == 2, server.stderr  # the traceback's first line and its last
-    assert "raise ValueError" in server.stderr
+    assert server.stderr.count("Traceback (most recent call last)") == 1
     assert "stream.py" not in server.stderr, "the framework's frames are folded"
     assert later.stderr == ""
 

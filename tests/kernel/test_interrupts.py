@@ -1,0 +1,205 @@
+"""``await`` and ``wait()`` in cells, the stop button, and what it may interrupt."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from tests.kernel.conftest import ECHO
+from tests.kernel.kit import Notebook, Run
+from wirebook import reactor
+from wirebook.turn import Turn, turn
+from wirebook_kernel.interrupts import guard_cell, interrupt, runs_cell_code
+
+# What the stop button may take at most; it takes milliseconds.
+AT_ONCE = 2.0
+
+
+def stop(notebook: Notebook, code: str, cell: str | None = None) -> Run:
+    """Start a cell, press the stop button once it says that it is there, and wait for its end."""
+    run = notebook.start(code, cell)
+    run.wait(lambda run: "here" in run.stdout)
+    pressed = time.monotonic()
+    notebook.interrupt()
+    run.wait()
+    assert time.monotonic() - pressed < AT_ONCE
+    return run
+
+
+def test_await_gives_the_result(notebook: Notebook) -> None:
+    run = notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 'arrived')\nawait d")
+    assert run.result["text/plain"] == "'arrived'"
+
+
+def test_await_of_a_failing_deferred_raises_its_error_in_the_cell(notebook: Notebook) -> None:
+    run = notebook.run("d = Deferred(); reactor.callLater(0, d.errback, KeyError('nothing there'))\nawait d")
+    assert run.error == "KeyError: 'nothing there'"
+    assert run.stderr == "", "what was awaited is not reported a second time"
+
+
+def test_wait_gives_the_result_in_plain_code(notebook: Notebook) -> None:
+    run = notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 'arrived')\nd.wait(5)")
+    assert run.result["text/plain"] == "'arrived'"
+
+
+def test_the_reactor_goes_on_while_a_cell_awaits(notebook: Notebook) -> None:
+    server = notebook.run(ECHO)
+    run = notebook.run("""
+        class Ask(Protocol):
+            def connectionMade(self):
+                self.transport.write(b"question")
+            def dataReceived(self, data):
+                answer.callback(data)
+        answer = Deferred()
+        reactor.connectTCP("127.0.0.1", port.getHost().port, ClientFactory.forProtocol(Ask))
+        await answer
+    """)
+    assert run.result["text/plain"] == "b'question'"
+    server.wait(lambda run: "echo b'question'" in run.stdout)
+
+
+def test_the_stop_button_ends_an_await_and_cancels_the_deferred(notebook: Notebook) -> None:
+    run = stop(
+        notebook,
+        "d = Deferred(lambda d: print('cancelled'))\nreactor.callLater(0, print, 'here', flush=True)\nawait d",
+    )
+    assert run.error.startswith("CancelledError")
+    assert "cancelled" in run.stdout
+    assert notebook.value("d.called")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print('here', flush=True); time.sleep(60)",
+        "print('here', flush=True)\nwhile True: pass",
+        "print('here', flush=True); Deferred().wait()",
+        "print('here', flush=True); reactor.run()",
+        "await succeed(None); print('here', flush=True); time.sleep(60)",
+        "with reactor.turn():\n    print('here', flush=True)\n    time.sleep(60)",
+        "succeed(None).addCallback(lambda _: (print('here', flush=True), time.sleep(60)))\npass",
+    ],
+    ids=["sleeping", "computing", "waiting", "running the reactor", "blocking after await", "in the turn", "callback"],
+)
+def test_the_stop_button_ends_a_cell_that_is(code: str, notebook: Notebook) -> None:
+    run = stop(notebook, code)
+    assert "KeyboardInterrupt" in run.error + run.stderr
+    assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 'alive'); await d").result == {
+        "text/plain": "'alive'"
+    }
+
+
+def test_the_stop_button_leaves_the_framework_whole_wherever_it_hits(notebook: Notebook) -> None:
+    """Cells that do nothing but framework calls, stopped at points that nobody chose."""
+    for _ in range(20):
+        run = stop(
+            notebook,
+            "print('here', flush=True)\n"
+            "while True:\n"
+            "    reactor.listenTCP(0, Factory.forProtocol(Protocol)).stopListening()\n"
+            "    reactor.callLater(60, print).cancel()\n",
+            cell="busy",
+        )
+        assert run.error.startswith("KeyboardInterrupt")
+    assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 'alive'); await d").error == ""
+    # What a call opened just before it was stopped is open, and belongs to its cell.
+    notebook.run("pass", cell="busy")
+    assert notebook.value("len(reactor.handles)") == 0
+
+
+def test_run_in_a_cell_returns_when_the_program_stops_the_reactor(notebook: Notebook) -> None:
+    run = notebook.run("reactor.callLater(0.01, reactor.stop)\nreactor.run()\nprint('done', reactor.running)")
+    assert run.stdout == "done True\n"
+
+
+# --- which frames an interrupt may hit ---------------------------------------------------------------
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The interrupts that were held back."""
+    noted: list[str] = []
+    monkeypatch.setattr(Turn, "hold_interrupt", lambda self: noted.append("held"))
+    return noted
+
+
+def frame_in(module: str, inside: FrameType | None = None) -> Any:
+    """A frame of a function of `module`, called by `inside` (as far as anybody asks)."""
+    return SimpleNamespace(f_globals={"__name__": module}, f_back=inside, f_code=frame_in.__code__)
+
+
+USER = frame_in("__main__")
+CORE = frame_in("wirebook.transports.tcp", USER)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [CORE, frame_in("selectors", CORE), frame_in("OpenSSL.SSL", CORE), frame_in("wirebook_widgets.watch", USER)],
+    ids=["core", "standard library called by core", "OpenSSL called by core", "widgets"],
+)
+def test_an_interrupt_in_the_framework_is_held_while_the_turn_is(frame: Any, held: list[str]) -> None:
+    with turn:
+        interrupt(signal.SIGINT, frame)
+    assert held == ["held"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [USER, frame_in("__main__", CORE), frame_in("json", frame_in("__main__", CORE)), frame_in("requests.api", CORE)],
+    ids=["a cell", "a callback", "standard library called by a callback", "somebody else's package"],
+)
+def test_an_interrupt_in_a_users_code_is_raised_in_the_turn_too(frame: Any, held: list[str]) -> None:
+    with turn, pytest.raises(KeyboardInterrupt):
+        interrupt(signal.SIGINT, frame)
+    assert held == []
+
+
+def test_an_interrupt_outside_the_turn_is_raised(held: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(signal.SIGINT, CORE)
+    assert held == []
+
+
+def test_an_interrupt_while_the_turn_is_being_taken_comes_again(held: list[str]) -> None:
+    again = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda number, frame: again.set())
+    reactor.runInThread()
+    try:
+        interrupt(signal.SIGINT, SimpleNamespace(f_code=Turn.acquire.__code__))  # type: ignore[arg-type]
+        assert again.wait(5)
+    finally:
+        reactor.shutDown()
+        signal.signal(signal.SIGINT, before)
+    assert held == []
+
+
+def test_only_what_a_cell_called_is_interrupted_as_a_cell() -> None:
+    cell = SimpleNamespace(f_code=InteractiveShell.run_code.__code__, f_back=None)
+    assert runs_cell_code(SimpleNamespace(f_code=None, f_back=cell))  # type: ignore[arg-type]
+    assert not runs_cell_code(cell)  # type: ignore[arg-type]
+    assert not runs_cell_code(None)
+
+
+def test_a_cell_is_guarded_unless_another_handler_is_in_place() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        guard_cell()
+        assert signal.getsignal(signal.SIGINT) is interrupt
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        guard_cell()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_cell_on_another_thread_has_no_signals_to_guard() -> None:
+    thread = threading.Thread(target=guard_cell)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) is not interrupt

@@ -1,0 +1,71 @@
+"""A stock ipykernel with ``%load_ext wirebook_kernel`` does the same, but for what needs the kernel's class."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kernel.conftest import ECHO, NAMES
+from tests.kernel.kit import Notebook
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Notebook]:
+    """ipykernel's own kernel, with the extension loaded."""
+    with Notebook("python3") as notebook:
+        notebook.run("%load_ext wirebook_kernel\n" + NAMES)
+        yield notebook
+
+
+def test_output_is_routed_and_cells_own_what_they_open(notebook: Notebook) -> None:
+    for _ in range(2):
+        server = notebook.run(ECHO, cell="server")
+    with socket.create_connection(("127.0.0.1", notebook.value("port.getHost().port")), 10) as client:
+        client.sendall(b"hello")
+        assert client.recv(5) == b"hello"
+    server.wait(lambda run: "echo b'hello'" in run.stdout)
+    assert notebook.value("len(reactor.handles.of('port'))") == 1
+
+
+def test_deferreds_are_awaited_shown_and_reported(notebook: Notebook) -> None:
+    assert notebook.run("await succeed('arrived')").result["text/plain"] == "'arrived'"
+    assert "fired" in notebook.run("succeed('arrived')").result["text/html"]
+    made = notebook.run("d = Deferred()")
+    notebook.run("d.errback(ValueError('nobody looks')); del d")
+    made.wait(lambda run: "nobody looks" in run.stderr)
+
+
+def test_the_stop_button_ends_a_blocking_cell_and_spares_the_framework(notebook: Notebook) -> None:
+    run = notebook.start("print('here', flush=True)\nwhile True: reactor.callLater(60, print).cancel()")
+    run.wait(lambda run: "here" in run.stdout)
+    notebook.interrupt()
+    assert run.wait().error.startswith("KeyboardInterrupt")
+    assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 1); await d").error == ""
+
+
+def test_the_cell_that_loads_the_extension_owns_what_it_opens() -> None:
+    source = "%load_ext wirebook_kernel\n" + NAMES + ECHO
+    with Notebook("python3") as notebook:
+        notebook.run(source, cell="first")
+        assert notebook.value("__import__('wirebook_kernel').cells.cell_of(port).id") == "first"
+        notebook.run("pass", cell="first")
+        assert notebook.value("len(reactor.handles)") == 0
+
+
+def test_unloading_takes_everything_back_and_it_can_be_loaded_again() -> None:
+    interval = "__import__('sys').getswitchinterval()"
+    with Notebook("python3") as notebook:
+        before = notebook.value("sorted(get_ipython().magics_manager.magics['line'])")
+        notebook.run("%load_ext wirebook_kernel\n" + NAMES + ECHO)
+        client = socket.create_connection(("127.0.0.1", notebook.value("port.getHost().port")), 10)
+        notebook.run("%unload_ext wirebook_kernel")
+        with client:
+            assert client.recv(1) == b""
+        assert notebook.value("sorted(get_ipython().magics_manager.magics['line'])") == before
+        assert notebook.run("reactor").error.startswith("NameError")
+        assert notebook.value("wirebook.reactor.running") is False
+        assert notebook.value(interval) == 0.005
+        notebook.run("%load_ext wirebook_kernel")
+        assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 1); await d").error == ""

@@ -1,0 +1,50 @@
+"""Cells that run on a subshell, in a thread of their own, may use everything."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kernel.conftest import ECHO
+from tests.kernel.kit import Notebook
+
+
+def test_a_cell_on_a_subshell_starts_a_server_that_prints_into_it(notebook: Notebook) -> None:
+    with notebook.subshell() as subshell:
+        server = notebook.run(ECHO, cell="server", subshell=subshell)
+        notebook.run("""
+            with socket.create_connection(("127.0.0.1", port.getHost().port)) as client:
+                client.sendall(b"hello")
+                client.recv(5)
+        """)
+        server.wait(lambda run: "echo b'hello'" in run.stdout)
+        assert notebook.value("__import__('wirebook_kernel').cells.cell_of(port).id") == "server"
+
+
+def test_a_cell_on_a_subshell_may_await_and_wait(notebook: Notebook) -> None:
+    with notebook.subshell() as subshell:
+        for how in ("await d", "d.wait(5)"):
+            run = notebook.run(f"d = Deferred(); reactor.callLater(0, d.callback, 'arrived')\n{how}", subshell=subshell)
+            assert run.result["text/plain"] == "'arrived'"
+
+
+def test_running_a_cell_on_a_subshell_again_closes_what_it_opened(notebook: Notebook) -> None:
+    with notebook.subshell() as subshell:
+        for _ in range(2):
+            notebook.run(ECHO, cell="server", subshell=subshell)
+    assert notebook.value("len(reactor.handles)") == 1
+
+
+def test_threads_are_switched_quickly_until_the_last_cell_ends(notebook: Notebook) -> None:
+    interval = "sys.getswitchinterval()"
+    notebook.run("import sys, threading; go_on = threading.Event()")
+    usual = notebook.value(interval)
+    with notebook.subshell() as subshell:
+        waits = notebook.start("print('here', flush=True); go_on.wait()", subshell=subshell)
+        waits.wait(lambda run: "here" in run.stdout)
+        during = notebook.run(f"print({interval})")
+        between = notebook.value(interval)
+        notebook.run("go_on.set()")
+        waits.wait()
+    assert usual == 0.005
+    assert [float(during.stdout), between] == pytest.approx([0.0001, 0.0001])
+    assert notebook.value(interval) == usual
