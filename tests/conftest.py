@@ -120,6 +120,7 @@ def in_thread(reactor: Reactor) -> Iterator[Reactor]:
         assert_closed(reactor)
     finally:
         reactor.shutDown()
+        reactor.close()
 
 
 @pytest.fixture

@@ -59,6 +59,20 @@ class Turn:
         self.owner = me
         self._depth = 1
 
+    def comes_within(self, seconds: float) -> bool:
+        """Whether the turn can be had within `seconds`; it is not kept. For those who must not wait for ever."""
+        if self.held():
+            return True
+        if not self._gate.acquire(timeout=seconds):
+            return False
+        try:
+            if not self._lock.acquire(timeout=seconds):
+                return False
+            self._lock.release()
+            return True
+        finally:
+            self._gate.release()
+
     def release(self) -> None:
         """Give the turn back; the outermost release lets the next thread in."""
         if self.owner != get_ident():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from wirebook import Deferred, Failure
 from wirebook.reactor.timers import DelayedCall
+from wirebook.transports.listening import Port
 from wirebook.transports.stream import StreamTransport
-from wirebook.transports.tcp import Port
 from wirebook.turn import turn
 from wirebook_kernel.cells import describe_cell
 from wirebook_kernel.html import amount, card, counted, duration

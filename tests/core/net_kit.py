@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 from tests.conftest import eventually
 from wirebook.failure import Failure
 from wirebook.protocol import ClientFactory, Protocol, connectionDone
+from wirebook.transports.listening import Port
 from wirebook.transports.reactor import Reactor
-from wirebook.transports.tcp import Port
 
 T = TypeVar("T")
 P = TypeVar("P", bound="Recorder")

@@ -16,8 +16,10 @@ from wirebook.protocol import ClientFactory, Factory, Protocol
 from wirebook.reactor.poller import Poller, best_poller
 from wirebook.reactor.select_ import SelectPoller
 from wirebook.reactor.timers import DelayedCall
+from wirebook.transports.connecting import Connector
+from wirebook.transports.listening import Port
 from wirebook.transports.reactor import Reactor
-from wirebook.transports.tcp import Connection, Connector, Port
+from wirebook.transports.tcp import Connection
 
 if TYPE_CHECKING:
 

@@ -11,8 +11,8 @@ import pytest
 from tests.core.deferred_kit import run_threads
 from tests.core.net_kit import Echo, Recorders, on_reactor, serving
 from wirebook.deferred import Deferred
+from wirebook.transports.listening import Port
 from wirebook.transports.reactor import Reactor
-from wirebook.transports.tcp import Port
 from wirebook.turn import Turn, TurnHeldError, in_turn, turn
 
 

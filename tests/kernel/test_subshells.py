@@ -6,6 +6,7 @@ import pytest
 
 from tests.kernel.conftest import ECHO
 from tests.kernel.kit import Notebook
+from wirebook_kernel.sharing import SWITCH_INTERVAL
 
 
 def test_a_cell_on_a_subshell_starts_a_server_that_prints_into_it(notebook: Notebook) -> None:
@@ -46,5 +47,5 @@ def test_threads_are_switched_quickly_until_the_last_cell_ends(notebook: Noteboo
         notebook.run("go_on.set()")
         waits.wait()
     assert usual == 0.005
-    assert [float(during.stdout), between] == pytest.approx([0.0001, 0.0001])
+    assert [float(during.stdout), between] == pytest.approx([SWITCH_INTERVAL] * 2)
     assert notebook.value(interval) == usual

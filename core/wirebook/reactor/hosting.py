@@ -86,7 +86,10 @@ class Hosting:
         self._reactor.fireSystemEvent("shutdown").addBoth(release)
 
     def end(self, timeout: float) -> None:
-        """Close everything, within `timeout` seconds, and end the thread."""
+        """Close everything, within `timeout` seconds, and end the thread.
+
+        A callback that does not give the turn back keeps its daemon thread; nothing waits for it.
+        """
         turn.refuse_to_wait("reactor.shutDown()")
         thread = self.thread
         if not self.active or thread is None:
@@ -94,14 +97,13 @@ class Hosting:
         deadline = time.monotonic() + timeout
         triggers_done = threading.Event()
         self._reactor.callFromThread(self._fire_shutdown, triggers_done)
-        triggers_done.wait(timeout / 2)
-        self._close_all(deadline)
-        with turn:
-            self.active = False
-            for run in self._runs:
-                run.set()
-            self._reactor.running = False
-            self._reactor.wake()
+        if triggers_done.wait(timeout / 2) or turn.comes_within(timeout / 4):
+            self._close_all(deadline)
+        self.active = False
+        for run in self._runs:
+            run.set()
+        self._reactor.running = False
+        self._reactor.wake()
         thread.join(max(0.1, deadline - time.monotonic()))
         self.thread = None
 

@@ -44,7 +44,7 @@ class ReactorBase(DescriptorSet):
     def __init__(self, poller: Poller | None = None, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(best_poller() if poller is None else poller)
         self.seconds = now
-        self.timers = TimerQueue(now)
+        self.timers = TimerQueue(now, self.wake)
         self.handles = Handles(self.timers)
         self.trace: ITurnTrace | None = None
         self.running = False
@@ -272,8 +272,7 @@ class ReactorBase(DescriptorSet):
         if not _is_callable(callable):
             raise TypeError(f"callLater() needs something to call, not {callable!r}")
         call = DelayedCall(self.timers, check_delay(delay), callable, args, kw)
-        if self.timers.push(call):
-            self.wake()
+        self.timers.push(call)
         return call
 
     @in_turn

@@ -144,18 +144,20 @@ class DelayedCall:
 class TimerQueue:
     """All delayed calls of one reactor. `now` is its clock; `wake` is called when the first one changes."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, wake: Callable[[], None] = lambda: None) -> None:
         self.now = now
+        self._wake = wake
         self.heap: list[tuple[float, int, DelayedCall]] = []
         self._dead = 0
         self._numbers = count()
 
-    def push(self, call: DelayedCall) -> bool:
-        """Add a call; whether it is now the first."""
+    def push(self, call: DelayedCall) -> None:
+        """Add a call; if it is now the first, the wait in the poller is too long."""
         heap = self.heap
         call._number = number = next(self._numbers)
         heappush(heap, (call.time, number, call))
-        return heap[0][1] == number
+        if heap[0][1] == number:
+            self._wake()
 
     def push_again(self, call: DelayedCall) -> None:
         """Add an earlier entry for a call; its old one is dead."""

@@ -10,7 +10,8 @@ from wirebook.protocol import check_factory
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.resolver import look_up
 from wirebook.reactor.timers import check_delay
-from wirebook.transports.tcp import Connector, Port
+from wirebook.transports.connecting import Connector
+from wirebook.transports.listening import Port
 from wirebook.turn import in_turn
 
 LOOPBACK = "127.0.0.1"

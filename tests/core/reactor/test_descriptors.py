@@ -95,8 +95,8 @@ def test_reader_and_writer_of_one_descriptor_may_be_two_objects(any_reactor: Rea
         assert writer.wrote.wait(PATIENCE)
         any_reactor.removeWriter(writer)
         assert any_reactor.getReaders() == [reader]
-        there.send(b"y")
         reader.read.clear()
+        there.send(b"y")
         assert reader.read.wait(PATIENCE)
         assert any_reactor.removeAll() == [reader]
         assert any_reactor.getReaders() == []

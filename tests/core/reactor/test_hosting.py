@@ -183,3 +183,23 @@ def test_an_attempt_under_way_is_ended_by_the_shutdown() -> None:
     reactor.shutDown()
     assert connected.error()
     reactor.close()
+
+
+def test_shutting_down_does_not_wait_for_a_callback_that_keeps_the_turn() -> None:
+    reactor, stuck, go_on = Reactor(), threading.Event(), threading.Event()
+
+    def hog() -> None:
+        stuck.set()
+        go_on.wait(10)
+
+    reactor.runInThread()
+    thread = reactor.hosting.thread
+    reactor.callFromThread(hog)
+    assert stuck.wait(5)
+    reactor.shutDown(timeout=0.2)
+    assert not go_on.is_set()
+    assert thread is not None
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(5)
+    reactor.close()

@@ -28,13 +28,13 @@ def test_a_number_is_answered_at_once(reactor: Reactor, host: str, family: int, 
 
 def test_a_name_is_answered_on_the_reactor(reactor: Reactor) -> None:
     threads: list[bool] = []
-    found = look_up(reactor, "localhost", 80)
 
     def note_thread(answer: Any) -> Any:
         threads.append(reactor.onReactorThread())
         return answer
 
-    found.addCallback(note_thread)
+    with reactor.turn():
+        found = look_up(reactor, "localhost", 80).addCallback(note_thread)
     assert ("127.0.0.1", 80) in [sockaddr[:2] for _, sockaddr in found.wait(5)]
     assert threads == [True]
 

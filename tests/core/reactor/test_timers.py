@@ -234,13 +234,16 @@ def test_a_call_prints_what_it_waits_for(line: Timeline) -> None:
     assert repr(call) == "<DelayedCall cancelled>"
 
 
-def test_pushing_says_whether_the_call_is_the_first() -> None:
+def test_a_call_that_is_now_the_first_wakes_the_poller_and_no_other_does() -> None:
     from wirebook.reactor.timers import DelayedCall
 
-    queue = TimerQueue(lambda: 0.0)
-    assert queue.push(DelayedCall(queue, 5, int, (), {}))
-    assert not queue.push(DelayedCall(queue, 6, int, (), {}))
-    assert queue.push(DelayedCall(queue, 4, int, (), {}))
+    woken: list[None] = []
+    queue = TimerQueue(lambda: 0.0, lambda: woken.append(None))
+    wakes = []
+    for due in (5, 6, 4):
+        queue.push(DelayedCall(queue, due, int, (), {}))
+        wakes.append(len(woken))
+    assert wakes == [1, 1, 2]
 
 
 def test_a_call_moved_earlier_from_another_thread_is_made_in_time(any_reactor: Reactor) -> None:
