@@ -41,7 +41,7 @@ class Turn:
         self._gate = allocate_lock()
         self._lock = allocate_lock()
         self._depth = 0
-        self._interrupted = False
+        self._interrupted = 0
         self.owner = 0
 
     def held(self) -> bool:
@@ -79,18 +79,20 @@ class Turn:
             raise RuntimeError("cannot release the turn: this thread does not hold it")
         self._depth -= 1
         if self._depth == 0:
-            interrupted, self._interrupted = self._interrupted, False
             self.owner = 0
             self._lock.release()
-            if interrupted:
+            # Looked at last, so that an interrupt held back until here is not left over, and by thread, so that
+            # no other one gets it.
+            if self._interrupted == get_ident():
+                self._interrupted = 0
                 raise KeyboardInterrupt
 
     def hold_interrupt(self) -> None:
-        """Remember an interrupt until the holder releases the turn, which then raises KeyboardInterrupt.
+        """Remember an interrupt until this thread releases the turn, which then raises KeyboardInterrupt.
 
         For a SIGINT handler that finds the main thread inside the framework: state must stay whole.
         """
-        self._interrupted = True
+        self._interrupted = get_ident()
 
     def refuse_to_wait(self, what: str) -> None:
         """Raise `TurnHeldError` when the calling thread holds the turn: waiting now would never end."""

@@ -28,7 +28,7 @@ FRAMEWORK = frozenset({"wirebook", "wirebook_kernel", "wirebook_widgets"})
 LIBRARIES = sys.stdlib_module_names | {"OpenSSL", "cryptography", "_cffi_backend"}
 """Top-level packages that work for whoever called them: their frames tell nothing."""
 
-_ACQUIRE = Turn.acquire.__code__
+_CHANGING_HANDS = {Turn.acquire.__code__, Turn.release.__code__}
 _RUN_CODE = InteractiveShell.run_code.__code__
 
 
@@ -48,8 +48,8 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
     owner = turn.owner
     if owner == get_ident() and _in_framework(frame):
         turn.hold_interrupt()
-    elif owner == 0 and frame is not None and frame.f_code is _ACQUIRE:
-        # This thread may have the lock already and not have said so: an exception would keep it for ever. The
+    elif owner == 0 and frame is not None and frame.f_code in _CHANGING_HANDS:
+        # This thread may have the lock without being known as the owner: an exception would keep it for ever. The
         # reactor sends the signal again when its own turn comes; then this thread has it, or has not.
         reactor.callFromThread(signal.pthread_kill, get_ident(), signum)
     else:

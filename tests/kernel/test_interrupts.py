@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from textwrap import indent
 from types import FrameType, SimpleNamespace
 from typing import Any
 
@@ -21,9 +22,16 @@ from wirebook_kernel.interrupts import guard_cell, interrupt, runs_cell_code
 AT_ONCE = 2.0
 
 
-def stop(notebook: Notebook, code: str, cell: str | None = None) -> Run:
-    """Start a cell, press the stop button once it says that it is there, and wait for its end."""
-    run = notebook.start(code, cell)
+HERE = "print('here', flush=True)\n"
+
+
+def stop(notebook: Notebook, body: str, cell: str | None = None) -> Run:
+    """Start a cell, press the stop button once it says that it is there, and wait for its end.
+
+    `body` is made one statement: between two of them it is IPython that would be interrupted.
+    """
+    kind, call = ("async def", "await body()") if "await" in body else ("def", "body()")
+    run = notebook.start(f"{kind} body():\n{indent(body, '    ')}\n{call}", cell)
     run.wait(lambda run: "here" in run.stdout)
     pressed = time.monotonic()
     notebook.interrupt()
@@ -65,34 +73,31 @@ def test_the_reactor_goes_on_while_a_cell_awaits(notebook: Notebook) -> None:
 
 
 def test_the_stop_button_ends_an_await_and_cancels_the_deferred(notebook: Notebook) -> None:
-    run = stop(
-        notebook,
-        "d = Deferred(lambda d: print('cancelled'))\nreactor.callLater(0, print, 'here', flush=True)\nawait d",
-    )
+    makes = notebook.run("import asyncio; d = Deferred(lambda d: print('cancelled'))")
+    # The loop has time to print only when the cell awaits.
+    run = stop(notebook, "asyncio.get_running_loop().call_soon(lambda: print('here', flush=True))\nawait d")
     assert run.error.startswith("CancelledError")
-    assert "cancelled" in run.stdout
+    assert makes.stdout == "cancelled\n"
     assert notebook.value("d.called")
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "print('here', flush=True); time.sleep(60)",
-        "print('here', flush=True)\nwhile True: pass",
-        "print('here', flush=True); Deferred().wait()",
-        "print('here', flush=True); reactor.run()",
-        "await succeed(None); print('here', flush=True); time.sleep(60)",
-        "with reactor.turn():\n    print('here', flush=True)\n    time.sleep(60)",
-        "succeed(None).addCallback(lambda _: (print('here', flush=True), time.sleep(60)))\npass",
-    ],
-    ids=["sleeping", "computing", "waiting", "running the reactor", "blocking after await", "in the turn", "callback"],
-)
-def test_the_stop_button_ends_a_cell_that_is(code: str, notebook: Notebook) -> None:
-    run = stop(notebook, code)
+BUSY = {
+    "sleeping": HERE + "time.sleep(60)",
+    "computing": HERE + "while True: pass",
+    "waiting": HERE + "Deferred().wait()",
+    "running the reactor": HERE + "reactor.run()",
+    "sleeping after an await": "await succeed(None)\n" + HERE + "time.sleep(60)",
+    "sleeping in the turn": "with reactor.turn():\n    " + HERE + "    time.sleep(60)",
+    "sleeping in a callback": "succeed(None).addCallback(lambda _: (print('here', flush=True), time.sleep(60)))",
+}
+ALIVE = "d = Deferred(); reactor.callLater(0, d.callback, 'alive'); await d"
+
+
+@pytest.mark.parametrize("what", BUSY)
+def test_the_stop_button_ends_a_cell_that_is(what: str, notebook: Notebook) -> None:
+    run = stop(notebook, BUSY[what])
     assert "KeyboardInterrupt" in run.error + run.stderr
-    assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 'alive'); await d").result == {
-        "text/plain": "'alive'"
-    }
+    assert notebook.run(ALIVE).result == {"text/plain": "'alive'"}
 
 
 def test_the_stop_button_leaves_the_framework_whole_wherever_it_hits(notebook: Notebook) -> None:
@@ -100,14 +105,13 @@ def test_the_stop_button_leaves_the_framework_whole_wherever_it_hits(notebook: N
     for _ in range(20):
         run = stop(
             notebook,
-            "print('here', flush=True)\n"
-            "while True:\n"
+            HERE + "while True:\n"
             "    reactor.listenTCP(0, Factory.forProtocol(Protocol)).stopListening()\n"
             "    reactor.callLater(60, print).cancel()\n",
             cell="busy",
         )
         assert run.error.startswith("KeyboardInterrupt")
-    assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 'alive'); await d").error == ""
+    assert notebook.run(ALIVE).error == ""
     # What a call opened just before it was stopped is open, and belongs to its cell.
     notebook.run("pass", cell="busy")
     assert notebook.value("len(reactor.handles)") == 0
