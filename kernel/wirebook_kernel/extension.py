@@ -53,6 +53,7 @@ class Extension:
         wirebook_widgets.describe_cell = cell_name
         shell.push(NAMES, interactive=False)
         atexit.register(shut_down)
+        guard_cell()
         self._cells.join()
 
     def unload(self) -> None:
@@ -102,8 +103,9 @@ _loaded: dict[InteractiveShell, Extension] = {}
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """What ``%load_ext wirebook_kernel`` calls."""
     if shell not in _loaded:
-        _loaded[shell] = Extension(shell)
-        _loaded[shell].load()
+        extension = Extension(shell)
+        extension.load()
+        _loaded[shell] = extension
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:

@@ -19,7 +19,7 @@ from wirebook.error import ReactorAlreadyRunning, ReactorNotRunning
 from wirebook.failure import Failure
 from wirebook.interfaces import ITurnTrace
 from wirebook.logger import report_failure
-from wirebook.reactor.descriptors import DescriptorSet
+from wirebook.reactor.descriptors import Descriptor, DescriptorSet
 from wirebook.reactor.handles import Handles
 from wirebook.reactor.hosting import Hosting
 from wirebook.reactor.poller import READ, WRITE, Poller, best_poller
@@ -199,23 +199,32 @@ class ReactorBase(DescriptorSet):
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         find = self._descriptors.get
-        trace = self.trace
         for fd, mask in events:
             descriptor = find(fd)
             # An earlier event of this batch may have closed it.
             if descriptor is None:
                 continue
-            if trace is not None:
-                trace.begin("read" if mask & READ else "write", descriptor)
             try:
-                if mask & READ:
+                # Nearly every event is one to read, so it has the shortest way.
+                if mask == READ and self.trace is None:
                     descriptor.doRead()
-                if mask & WRITE and find(fd) is descriptor:
-                    descriptor.doWrite()
-                if not mask & (READ | WRITE):
-                    descriptor.hungUp()
+                else:
+                    self._dispatch_any(fd, mask, descriptor)
             except (Exception, KeyboardInterrupt):
                 report_failure(Failure(), f"dispatching to {descriptor!r} raised")
+
+    def _dispatch_any(self, fd: int, mask: int, descriptor: Descriptor) -> None:
+        trace = self.trace
+        if trace is not None:
+            trace.begin("read" if mask & READ else "write", descriptor)
+        try:
+            if mask & READ:
+                descriptor.doRead()
+            if mask & WRITE and self._descriptors.get(fd) is descriptor:
+                descriptor.doWrite()
+            if not mask & (READ | WRITE):
+                descriptor.hungUp()
+        finally:
             if trace is not None:
                 trace.end()
 
