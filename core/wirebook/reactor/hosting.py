@@ -102,8 +102,8 @@ class Hosting:
         self.active = False
         for run in self._runs:
             run.set()
-        self._reactor.running = False
-        self._reactor.wake()
+        # As a call, for outside the turn a bare flag could be set just before the poller begins to wait.
+        self._reactor.callFromThread(self._reactor.crash)
         thread.join(max(0.1, deadline - time.monotonic()))
         self.thread = None
 
