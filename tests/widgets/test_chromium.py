@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import program
 from wirebook_widgets import Connections
 from wirebook_widgets._table import COLUMNS
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 START = """async ([script, style, snapshot]) => {
     const sheet = document.createElement("style");
     sheet.textContent = style;
@@ -36,15 +34,6 @@ Row = dict[str, Any]
 @pytest.fixture
 def leak_check() -> None:
     """Not here: Playwright keeps threads of its own."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = program("chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 class Table:
