@@ -25,7 +25,7 @@ PACKAGE_ORDER = ["wirebook", "wirebook_widgets", "wirebook_kernel"]
 
 # The same inside core: the ground floor first, the face that notebooks import last.
 LAYERS = [
-    {"turn", "logger", "failure", "deferred", "_attaching", "_chain", "_waiting"},
+    {"turn", "installed", "logger", "failure", "deferred"},
     {"protocol", "address", "error", "interfaces"},
     {"reactor"},
     {"transports"},
@@ -42,9 +42,11 @@ IMPURE_IMPORTS = {"asyncio", "select", "selectors", "socket", "threading", "time
 
 # Test files are named after the source file they cover. The exceptions:
 COVERED_BY = {
-    "core/wirebook/_attaching.py": "tests/core/test_deferred.py",
-    "core/wirebook/_chain.py": "tests/core/test_deferred.py",
-    "core/wirebook/_waiting.py": "tests/core/test_deferred_await.py",
+    "core/wirebook/deferred/attaching.py": "tests/core/test_deferred.py",
+    "core/wirebook/deferred/chain.py": "tests/core/test_deferred.py",
+    "core/wirebook/deferred/core.py": "tests/core/test_deferred.py",
+    "core/wirebook/deferred/making.py": "tests/core/test_deferred.py",
+    "core/wirebook/deferred/waiting.py": "tests/core/test_deferred_await.py",
     "core/wirebook/transports/_ending.py": "tests/core/transports/test_stream.py",
     "core/wirebook/transports/_state.py": "tests/core/transports/test_stream.py",
     "core/wirebook/transports/_writing.py": "tests/core/transports/test_stream.py",

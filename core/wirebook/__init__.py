@@ -15,12 +15,14 @@ from wirebook.deferred import (
 )
 from wirebook.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from wirebook.failure import Failure
+from wirebook.installed import install
 from wirebook.protocol import ClientCreator, ClientFactory, Factory, Protocol, ServerFactory
 from wirebook.transports import Reactor
 
 # The process's reactor. The name is also that of the package wirebook.reactor, which the imports above have
 # loaded: from here on the attribute is the instance, and modules below it import the package by its full name.
 reactor = Reactor()
+install(reactor)
 
 __all__ = [
     "AlreadyCalledError",

@@ -27,11 +27,11 @@ from tests.core.deferred_kit import (
     run_threads,
     without_gc,
 )
-from wirebook import deferred as deferred_module
 from wirebook.deferred import (
     Deferred,
     ensureDeferred,
     fail,
+    setTracer,
     succeed,
 )
 from wirebook.failure import Failure
@@ -280,7 +280,7 @@ def test_an_interrupt_between_two_steps_leaves_everything_usable() -> None:
 # Tracing
 
 
-def test_a_tracer_is_told_of_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracer_is_told_of_every_step(request: pytest.FixtureRequest) -> None:
     steps: list[tuple[Any, ...]] = []
 
     class Tracer:
@@ -288,7 +288,8 @@ def test_a_tracer_is_told_of_every_step(monkeypatch: pytest.MonkeyPatch) -> None
             assert seconds >= 0
             steps.append((deferred, callback, result, origin.get(cell)))
 
-    monkeypatch.setattr(deferred_module, "tracer", Tracer())
+    request.addfinalizer(lambda: setTracer(None))
+    setTracer(Tracer())
     inner: Deferred[int] = Deferred()
 
     def chain(_: object, extra: int) -> Deferred[int]:

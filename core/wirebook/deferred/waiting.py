@@ -1,6 +1,6 @@
 """Those who wait for a Deferred from outside its chain: a blocked thread, an asyncio task, a coroutine.
 
-Each is an observer in the sense of `wirebook._chain`: it is told the outcome and leaves it in the chain. A
+Each is an observer in the sense of `wirebook.deferred.chain`: it is told the outcome and leaves it in the chain. A
 failure told to one of them counts as handled, because it is raised there.
 
 ``await`` has one mechanism for all who drive coroutines: `Deferred.__await__` yields a `Waiter`. To asyncio
@@ -18,7 +18,7 @@ from contextvars import Context, copy_context
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
-from wirebook._chain import (
+from wirebook.deferred.chain import (
     PENDING,
     TOLD,
     VALUE,
@@ -33,7 +33,7 @@ from wirebook.failure import STEERING, Failure, caught
 from wirebook.turn import turn
 
 if TYPE_CHECKING:
-    from wirebook.deferred import Deferred
+    from wirebook.deferred.core import Deferred
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

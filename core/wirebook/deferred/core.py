@@ -26,15 +26,14 @@ from __future__ import annotations
 
 import asyncio
 from _thread import get_ident
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
-from inspect import iscoroutine
 from time import perf_counter
 from types import GeneratorType
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
-from wirebook._attaching import Attachable
-from wirebook._chain import (
+from wirebook.deferred.attaching import Attachable
+from wirebook.deferred.chain import (
     AWAITED,
     CANCELLED,
     FAILURE,
@@ -52,35 +51,16 @@ from wirebook._chain import (
     Arguments,
     Arrival,
     CancelledError,
-    NotACoroutineError,
     Notes,
     Observer,
     Step,
-    TimeoutError,
     link,
     short,
     whereabouts,
 )
-from wirebook._waiting import Waitable
+from wirebook.deferred.waiting import Waitable
 from wirebook.failure import STEERING, Failure, Steering, caught
 from wirebook.turn import in_turn, turn
-
-__all__ = [
-    "AlreadyCalledError",
-    "AlreadyCancelledError",
-    "CancelledError",
-    "Deferred",
-    "DeferredTracer",
-    "NotACoroutineError",
-    "TimeoutError",
-    "ensureDeferred",
-    "execute",
-    "fail",
-    "getDebugging",
-    "maybeDeferred",
-    "setDebugging",
-    "succeed",
-]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -89,7 +69,7 @@ P = ParamSpec("P")
 
 
 class DeferredTracer(Protocol):
-    """Seam 4: who is told of every callback that a Deferred has run. See `tracer`."""
+    """Seam 4: who is told of every callback that a Deferred has run. See `setTracer`."""
 
     def step(
         self,
@@ -106,8 +86,7 @@ class DeferredTracer(Protocol):
         """
 
 
-tracer: DeferredTracer | None = None
-"""Set this to be told of every step of every Deferred."""
+_tracer: DeferredTracer | None = None
 
 Runner: TypeAlias = "GeneratorType[None, Deferred[Any], None]"
 
@@ -410,7 +389,7 @@ def _run_chains(later: list[Deferred[Any]]) -> Generator[None, Deferred[Any], No
         while True:
             current = yield
             while current is not None:
-                watch, following, done = tracer, None, 0
+                watch, following, done = _tracer, None, 0
                 result, kind, current._kind = current.result, current._kind, RUNNING
                 for callback, errback, context, arguments in current._steps:
                     if current._blocked:
@@ -526,56 +505,21 @@ def _renew_runner() -> None:
 _renew_runner()
 
 
-# Making them
-
-
-def succeed(result: T) -> Deferred[T]:
-    """A Deferred that has fired with `result`."""
-    deferred: Deferred[T] = Deferred()
-    if _debugging or type(result) in STEERING:
-        deferred.callback(result)
-    else:
-        # Nobody else has it yet, so there is no turn to take.
-        deferred.result, deferred._kind = result, VALUE
-    return deferred
-
-
-def fail(result: Failure | BaseException | None = None) -> Deferred[Any]:
-    """A Deferred that has failed with `result`, or with the exception being handled when it is None."""
-    deferred: Deferred[Any] = Deferred()
-    deferred.errback(result)
-    return deferred
-
-
-def execute(callable: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-    """Call now; a Deferred with what it returned or raised."""
-    try:
-        result = callable(*args, **kwargs)
-    except BaseException as error:
-        return fail(caught(error))
-    return succeed(result)
-
-
-def maybeDeferred(f: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Deferred[Any]:
-    """Call `f` now; a Deferred of what it gives: a Deferred, a coroutine, a Failure, a value, an error."""
-    try:
-        result = f(*args, **kwargs)
-    except BaseException as error:
-        return fail(caught(error))
-    if isinstance(result, Deferred):
-        return result
-    return Deferred.fromCoroutine(result) if iscoroutine(result) else succeed(result)
-
-
-def ensureDeferred(coro: Deferred[T] | Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> Deferred[T]:
-    """A Deferred for a coroutine (see `Deferred.fromCoroutine`); a Deferred is returned as it is."""
-    return coro if isinstance(coro, Deferred) else Deferred.fromCoroutine(coro)
-
-
 def setDebugging(on: bool) -> None:
     """Whether Deferreds made from now on record where they are made and fired; it costs microseconds each."""
     global _debugging
     _debugging = Deferred.debug = bool(on)
+
+
+def setTracer(tracer: DeferredTracer | None) -> None:
+    """Have `tracer` told of every step of every Deferred from now on; None: nobody. Any thread."""
+    global _tracer
+    _tracer = tracer
+
+
+def getTracer() -> DeferredTracer | None:
+    """Who is told of the steps of Deferreds now."""
+    return _tracer
 
 
 def getDebugging() -> bool:

@@ -22,11 +22,11 @@ from typing import (
     overload,
 )
 
-from wirebook._chain import NO_ARGUMENTS, CancelledError, Step, TimeoutError, short
+from wirebook.deferred.chain import NO_ARGUMENTS, CancelledError, Step, TimeoutError, short
 from wirebook.failure import Failure
 
 if TYPE_CHECKING:
-    from wirebook.deferred import Deferred
+    from wirebook.deferred.core import Deferred
 
 T = TypeVar("T")
 R = TypeVar("R")

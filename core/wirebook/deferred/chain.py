@@ -21,7 +21,7 @@ from wirebook.failure import FRAMEWORK, Failure
 from wirebook.logger import report_failure
 
 if TYPE_CHECKING:
-    from wirebook.deferred import Deferred
+    from wirebook.deferred.core import Deferred
 
 # What a Deferred's result is; while its steps are being taken, only the loop that takes them knows.
 UNFIRED: Final = 0
