@@ -161,6 +161,12 @@ class ConnectionAborted(ConnectionLost):
     sentence = "the connection was aborted by this program"
 
 
+class WriteBacklogError(ConnectionAborted):
+    """The peer read so much slower than this program wrote that the connection was given up."""
+
+    sentence = "too many bytes waited to be sent"
+
+
 class ConnectionDone(ConnectionClosed):
     """The connection was closed cleanly, by either side."""
 

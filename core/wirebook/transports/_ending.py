@@ -46,13 +46,15 @@ class Ending(StreamState):
     @in_turn
     def abortConnection(self) -> None:
         """Close without sending what is queued; the peer sees a reset. The reason is `ConnectionAborted`."""
-        if self.disconnected:
-            return
+        if not self.disconnected:
+            self._abort(Failure(ConnectionAborted()))
+
+    def _abort(self, reason: Failure) -> None:
         self.disconnecting = True
         self._drop_queue()
         self.stopReading()
         self._prepare_abort()
-        self._end_soon(Failure(ConnectionAborted()))
+        self._end_soon(reason)
 
     def _prepare_abort(self) -> None:
         """Make the coming close a hard one; transports that can override it."""

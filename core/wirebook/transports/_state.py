@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from contextvars import Context, copy_context
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from wirebook.deferred import Deferred
 from wirebook.failure import Failure
@@ -23,6 +24,33 @@ class _Nobody(Protocol):
 
 
 NOBODY: Any = _Nobody()
+
+
+@dataclass(frozen=True)
+class WriteLimits:
+    """How many bytes may wait on one connection because its peer reads too slowly.
+
+    At `report` it is said once, in the log and to the tap; at `abort` the connection ends with
+    `WriteBacklogError`. Set a transport's ``writeLimits``, or ``WriteLimits.default`` for all that come.
+    """
+
+    report: int = 16 << 20
+    abort: int = 64 << 20
+    default: ClassVar[WriteLimits]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.report <= self.abort:
+            raise ValueError(
+                f"report is {self.report} and abort {self.abort}: both are numbers of bytes, report not the larger"
+            )
+
+
+WriteLimits.default = WriteLimits()
+
+
+def lives_half_closed(protocol: Any) -> bool:
+    """Whether `protocol` is an `IHalfCloseableProtocol`; asking the interface itself takes 20 microseconds."""
+    return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")
 
 
 class StreamState:
@@ -44,6 +72,7 @@ class StreamState:
         "_reading",
         "_reason",
         "_streaming",
+        "_told_of_backlog",
         "_told_of_late_write",
         "_write_closed",
         "born",
@@ -57,6 +86,7 @@ class StreamState:
         "protocol",
         "reactor",
         "tap",
+        "writeLimits",
     )
     kind = "connection"
     transportName = ""
@@ -90,7 +120,9 @@ class StreamState:
         self._producer_paused = False
         self._reason: Failure | None = None
         self._close_waiters: list[Deferred[None]] | None = None
+        self._told_of_backlog = False
         self._told_of_late_write = False
+        self.writeLimits = WriteLimits.default
 
     # --- what the poller is asked for ----------------------------------------------------------------
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from _thread import get_ident
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import IO, Any
 
-from wirebook.error import ConnectionDone, ConnectionLost, NotConnectedError, describe
+from wirebook.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    NotConnectedError,
+    WriteBacklogError,
+    describe,
+)
 from wirebook.failure import Failure
-from wirebook.interfaces import IHalfCloseableProtocol
 from wirebook.logger import report_event
 from wirebook.transports._ending import Ending
+from wirebook.transports._files import FilePiece
+from wirebook.transports._state import lives_half_closed
 from wirebook.turn import in_turn, turn
 
 # How many queued pieces go into one vectored write; the systems' limit (IOV_MAX) is 1024.
@@ -59,6 +68,21 @@ class Writing(Ending):
         """Send several pieces as one."""
         self.write(b"".join(data))
 
+    @in_turn
+    def writeFile(self, file: IO[bytes], offset: int, count: int) -> None:
+        """Send `count` bytes of `file` (which has a descriptor) from `offset` on, after all that was written before.
+
+        The system reads them when the peer is ready for them (sendfile), so they take no memory and are not part
+        of the backlog. Keep the file open until then. A file that turns out to be shorter ends the connection.
+        """
+        piece = FilePiece(file, offset, count)
+        if count and self.connected and not self._write_closed:
+            if self._out is None:
+                self._out = deque()
+            self._out.append(piece)
+            self._direct = False
+            self._update_interest()
+
     def _queue_write(self, data: bytes) -> None:
         if self._out and not self._write_closed:
             if self.tap is not None:
@@ -86,6 +110,28 @@ class Writing(Ending):
         if self._streaming and not self._producer_paused and self._out_size > self.bufferSize:
             self._producer_paused = True
             self._producer.pauseProducing()
+        if self._out_size > self.writeLimits.report:
+            self._backlog_grew()
+
+    def _backlog_grew(self) -> None:
+        """Say once that the peer reads too slowly, and give up when that has become too much."""
+        if self._out_size > self.writeLimits.abort:
+            reason = WriteBacklogError(
+                f"{self._out_size} bytes waited to be sent, and writeLimits.abort is {self.writeLimits.abort}"
+            )
+            report_event(f"{self.describe()} is aborted: {reason}", self.context, logging.ERROR)
+            self._told_of_late_write = True
+            self._abort(Failure(reason))
+        elif not self._told_of_backlog:
+            self._told_of_backlog = True
+            if self.tap is not None:
+                self.tap.event("backlog")
+            report_event(
+                f"{self.describe()}: {self._out_size} bytes wait to be sent, because the peer reads slower than this "
+                f"program writes; the connection is aborted at {self.writeLimits.abort}. Write in reply to the peer, "
+                "or register a producer, which is paused in time",
+                self.context,
+            )
 
     def doWrite(self) -> None:
         """Send from the queue; called by the reactor."""
@@ -94,12 +140,25 @@ class Writing(Ending):
             self._update_interest()
             return
         try:
-            sent = self._channel.sendmsg(list(islice(out, _VECTOR)))
+            if type(out[0]) is FilePiece:
+                self._send_file(out)
+            else:
+                self._send_pieces(out)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._write_broke(error)
             return
+        if not out:
+            self._drained()
+
+    def _send_pieces(self, out: deque[Any]) -> None:
+        pieces = []
+        for piece in islice(out, _VECTOR):
+            if type(piece) is FilePiece:
+                break
+            pieces.append(piece)
+        sent = self._channel.sendmsg(pieces)
         self.bytesSent += sent
         self._out_size -= sent
         while sent:
@@ -109,8 +168,22 @@ class Writing(Ending):
                 break
             sent -= size
             out.popleft()
-        if not out:
-            self._drained()
+
+    def _send_file(self, out: deque[Any]) -> None:
+        piece: FilePiece = out[0]
+        begin = piece.offset
+        try:
+            sent = piece.send(self._fd)
+        except (EOFError, ValueError) as error:
+            # ValueError: the file was closed. The peer cannot be told, so it must not take this for the end.
+            report_event(f"{self.describe()} is aborted: {error}", self.context, logging.ERROR)
+            self._abort(Failure(ConnectionAborted(f"cannot send the file: {error}")))
+            return
+        self.bytesSent += sent
+        if self.tap is not None:
+            self.tap.data("sent", piece.read(begin, sent))
+        if not piece.count:
+            out.popleft()
 
     def _drained(self) -> None:
         """The queue is empty: go on with whatever waited for that."""
@@ -200,7 +273,7 @@ class Writing(Ending):
             return
         if self._read_closed:
             self._end(Failure(ConnectionDone()))
-        elif isinstance(self.protocol, IHalfCloseableProtocol):
+        elif lives_half_closed(self.protocol):
             self._tell("writeConnectionLost")
 
     def _half_close(self) -> None:

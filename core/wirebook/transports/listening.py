@@ -57,6 +57,7 @@ class Port:
         self._port = port
         self._socket: socket.socket | None = None
         self._host: IPAddress | None = None
+        self.own_address: IPAddress | None = None
         self._past_received = 0
         self._past_sent = 0
         self._exhausted = False
@@ -72,6 +73,8 @@ class Port:
         except OSError as error:
             raise CannotListenError(self.interface, self._port, error) from error
         self._host = from_sockaddr(sock.getsockname())
+        # A port for all interfaces has no address of its own: each of its connections has another one.
+        self.own_address = None if self._host.host in ("0.0.0.0", "::") else self._host
         self.state = "listening"
         try:
             self.factory.doStart()
@@ -160,8 +163,9 @@ class Port:
         """Only while paused, when nothing is asked for."""
 
     def _serve(self, sock: socket.socket, peer: Any) -> None:
+        address = from_sockaddr(peer)
         try:
-            protocol = self.context.copy().run(self.factory.buildProtocol, from_sockaddr(peer))
+            protocol = self.context.copy().run(self.factory.buildProtocol, address)
         except (Exception, KeyboardInterrupt):
             report_failure(
                 Failure(),
@@ -174,7 +178,7 @@ class Port:
             return
         self.acceptedCount += 1
         self.connectionCount += 1
-        Server(self, sock, peer).begin(protocol)
+        Server(self, sock, address).begin(protocol)
 
     def connection_ended(self, connection: Server) -> None:
         """Add an ended connection's counters to the totals; called by the connection."""

@@ -17,8 +17,7 @@ from typing import Any
 
 from wirebook.error import ConnectionDone, ConnectionLost, describe
 from wirebook.failure import Failure
-from wirebook.interfaces import IHalfCloseableProtocol
-from wirebook.transports._state import UNWATCHED
+from wirebook.transports._state import UNWATCHED, lives_half_closed
 from wirebook.transports._writing import Writing
 from wirebook.turn import in_turn
 
@@ -73,18 +72,22 @@ class StreamTransport(Writing):
     def _read_ended(self) -> None:
         """The peer has closed its direction."""
         self._read_closed = True
-        self.stopReading()
+        self._reading = False
         if self._reason is not None or (self._write_closed and not self._out):
             self._end(self._reason or Failure(ConnectionDone()))
-        elif not self.disconnecting and isinstance(self.protocol, IHalfCloseableProtocol):
+            return
+        half_closed = not self.disconnecting and lives_half_closed(self.protocol)
+        if not half_closed and not (self._out and self._producer is None):
+            self._end(Failure(ConnectionDone()))
+            return
+        self._update_interest()
+        if half_closed:
             if self.tap is not None:
                 self.tap.event("half-closed")
             self._tell("readConnectionLost")
-        elif self._out and self._producer is None:
+        else:
             # A peer that has only shut down its sending side still reads: it gets the rest.
             self.disconnecting = True
-        else:
-            self._end(Failure(ConnectionDone()))
 
     def hungUp(self) -> None:
         """The peer is gone while reading was paused: look again when it is resumed; called by the reactor."""

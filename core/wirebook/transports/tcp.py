@@ -144,6 +144,11 @@ class Server(Connection):
         """The factory that built the protocol."""
         return self.port.factory
 
+    def getHost(self) -> Any:
+        """The address of this end."""
+        # Most ports have one address, so nobody needs to ask the system.
+        return self.port.own_address or super().getHost()
+
     def _end(self, reason: Failure | None) -> None:
         if not self.disconnected:
             self.port.connection_ended(self)
