@@ -208,8 +208,20 @@ class Writing(Ending):
         self._write_closed = True
         if self._reading and not self.disconnecting:
             self._reason = reason
+            self.reactor.call_soon(Writing._read_the_rest, self)
         else:
             self._end_soon(reason)
+
+    def _read_the_rest(self) -> None:
+        """Read as long as there is something, then end; the system itself may see nothing wrong."""
+        before = self.bytesReceived
+        self.doRead()
+        if self.disconnected:
+            return
+        if self.bytesReceived == before:
+            self._end(self._reason)
+        else:
+            self.reactor.call_soon(Writing._read_the_rest, self)
 
     # --- producers -----------------------------------------------------------------------------------
 

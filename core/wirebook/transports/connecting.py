@@ -48,7 +48,7 @@ class Connector:
         self.bindAddress = bindAddress
         self.context = copy_context()
         self.state = "disconnected"
-        self.transport: Client | None = None
+        self.transport: Any = None
         self._lookup: Deferred[Any] | None = None
         self._timer: DelayedCall | None = None
         self._factory_started = False
@@ -68,12 +68,20 @@ class Connector:
             self._factory_started = True
         self.state = "connecting"
         self._failed_with = None
-        self.transport = client = Client(self)
+        self.transport = client = self._new_client()
         self._tell("startedConnecting")
         if client.disconnected or self.state != "connecting":
             return
         if self.timeout is not None:
             self._timer = self.reactor.callLater(self.timeout, self._timed_out)
+        self._begin_attempt(client)
+
+    def _new_client(self) -> Any:
+        """The client's end for an attempt; connectors of other transports override it."""
+        return Client(self)
+
+    def _begin_attempt(self, client: Any) -> None:
+        """Begin; it ends in `attempt_succeeded` or `attempt_failed`. Connectors of other transports override it."""
         self._lookup = self.reactor.lookUp(self.host, self.port)
         self._lookup.addCallbacks(self._looked_up, self._lookup_failed)
 

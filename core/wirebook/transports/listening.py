@@ -20,7 +20,7 @@ from wirebook.reactor.handles import next_handle_id
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.poller import READ
 from wirebook.reactor.timers import DelayedCall
-from wirebook.transports.tcp import Server, factory_label, family_of, open_socket
+from wirebook.transports.tcp import Server, factory_label, family_of
 from wirebook.turn import in_turn
 
 # How many connections one event accepts: enough for a burst, few enough that the others get their turn.
@@ -69,10 +69,9 @@ class Port:
         if self._socket is not None:
             raise RuntimeError(f"{self!r} is listening already")
         try:
-            self._socket = sock = self._open()
+            self._socket, self._host = sock, _ = self._open()
         except OSError as error:
             raise CannotListenError(self.interface, self._port, error) from error
-        self._host = from_sockaddr(sock.getsockname())
         # A port for all interfaces has no address of its own: each of its connections has another one.
         self.own_address = None if self._host.host in ("0.0.0.0", "::") else self._host
         self.state = "listening"
@@ -85,11 +84,11 @@ class Port:
         self.reactor.handles.opened(self)
         self.reactor.watch(sock.fileno(), self, READ)
 
-    def _open(self) -> socket.socket:
+    def _open(self) -> tuple[socket.socket, IPAddress]:
         family = family_of(self.interface)
         if family is None:
             family = socket.getaddrinfo(self.interface, 0, type=socket.SOCK_STREAM)[0][0]
-        sock = open_socket(family)
+        sock = self.reactor.sockets.open(family)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
             # Accepted sockets inherit it.
@@ -98,10 +97,10 @@ class Port:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
             sock.bind((self.interface, self._port))
             sock.listen(self.backlog)
+            return sock, from_sockaddr(sock.getsockname())
         except BaseException:
             sock.close()
             raise
-        return sock
 
     @in_turn
     def stopListening(self) -> Deferred[None]:
@@ -136,13 +135,13 @@ class Port:
 
     def doRead(self) -> None:
         """Accept what waits; called by the reactor."""
+        sockets = self.reactor.sockets
         for _ in range(_ACCEPT_BATCH):
             sock = self._socket
             if sock is None:
                 return
             try:
-                # accept() itself would look up the socket's family and blocking mode every time.
-                fd, peer = sock._accept()  # type: ignore[attr-defined]
+                accepted, peer = sockets.accept(sock)
             except (BlockingIOError, InterruptedError):
                 self._exhausted = False
                 return
@@ -152,8 +151,6 @@ class Port:
                     self._pause_accepting(error)
                     return
                 continue
-            accepted = socket.socket(sock.family, socket.SOCK_STREAM, 0, fileno=fd)
-            accepted.setblocking(False)
             self._serve(accepted, peer)
 
     def doWrite(self) -> None:

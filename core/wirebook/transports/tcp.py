@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
 
-def open_socket(family: int) -> socket.socket:
-    """A new TCP socket that does not block."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    return sock
-
-
 def family_of(host: str) -> socket.AddressFamily | None:
     """The address family of a numeric host, None for a name."""
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -168,7 +161,7 @@ class Client(Connection):
 
     def attempt(self, family: int, sockaddr: Any, bind_to: tuple[str, int] | None) -> None:
         """Begin to connect; the connector hears how it ends. May raise OSError at once."""
-        self._channel = sock = open_socket(family)
+        self._channel = sock = self.reactor.sockets.open(family)
         self._fd = sock.fileno()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         if bind_to is not None:
@@ -178,7 +171,7 @@ class Client(Connection):
                 raise BindFailed(f"cannot connect from {bind_to[0]}:{bind_to[1]}: {describe(error)}") from error
         self._peer = sockaddr
         code = sock.connect_ex(sockaddr)
-        if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+        if code not in (0, errno.EINPROGRESS):
             raise OSError(code, "")
         self.reactor.watch(self._fd, self, WRITE)
         self._mask = WRITE
@@ -188,7 +181,10 @@ class Client(Connection):
         if self.connected:
             super().doWrite()
             return
-        code = self._channel.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        try:
+            code = self._channel.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except OSError as error:
+            code = error.errno or errno.EIO
         if code:
             self.connector.attempt_failed(Failure(getConnectError(code, str(self.getPeer()))))
         else:
