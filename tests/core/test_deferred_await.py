@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.tasks
+import concurrent.futures
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 import pytest
@@ -268,7 +269,7 @@ def test_a_task_that_awaits_keeps_its_context(run: Run) -> None:
 # Bridges
 
 
-def test_as_future_gives_the_result(run: Run) -> None:
+def test_as_future_takes_the_result(run: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         deferred: Deferred[int] = Deferred()
@@ -276,7 +277,7 @@ def test_as_future_gives_the_result(run: Run) -> None:
         deferred.callback(1)
         assert await future == 1
         assert await succeed(2).asFuture(loop) == 2
-        assert deferred.result == 1
+        assert outcome(deferred) is None
 
     run(main())
 
@@ -312,7 +313,18 @@ def test_cancelling_the_future_cancels_the_deferred(run: Run) -> None:
         future = deferred.asFuture(asyncio.get_running_loop())
         future.cancel()
         await asyncio.sleep(0)
-        assert deferred.called
+        assert outcome(deferred) is None
+
+    run(main())
+
+
+def test_an_error_that_comes_too_late_for_its_future_goes_on_along_the_chain(run: Run) -> None:
+    async def main() -> None:
+        deferred: Deferred[int] = Deferred(lambda waiting: waiting.errback(KeyError()))
+        future = deferred.asFuture(asyncio.get_running_loop())
+        future.cancel()
+        await asyncio.sleep(0)
+        error_of(deferred, KeyError)
 
     run(main())
 
@@ -333,13 +345,42 @@ def test_from_future_gives_result_error_and_cancellation(run: Run) -> None:
     run(main())
 
 
-def test_cancelling_the_deferred_cancels_its_future(run: Run) -> None:
+def test_cancelling_the_deferred_cancels_its_future_and_waits_for_that(run: Run) -> None:
     async def main() -> None:
         future = asyncio.get_running_loop().create_future()
         deferred: Deferred[Any] = Deferred.fromFuture(future)
         deferred.cancel()
-        error_of(deferred, CancelledError)
         assert future.cancelled()
+        await asyncio.sleep(0)
+        error_of(deferred, asyncio.CancelledError)
+
+    run(main())
+
+
+def test_a_cancelled_task_decides_what_its_deferred_fires_with(run: Run) -> None:
+    async def stubborn() -> str:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            return "cleaned up"
+        return ""
+
+    async def main() -> str:
+        task = asyncio.ensure_future(stubborn())
+        deferred: Deferred[str] = Deferred.fromFuture(task)
+        await asyncio.sleep(0)
+        deferred.cancel()
+        return await deferred
+
+    assert run(main()) == "cleaned up"
+
+
+def test_cancelling_twice_does_not_wait_for_the_future(run: Run) -> None:
+    async def main() -> None:
+        deferred: Deferred[Any] = Deferred.fromFuture(asyncio.get_running_loop().create_future())
+        deferred.cancel()
+        deferred.cancel()
+        error_of(deferred, CancelledError)
         await asyncio.sleep(0)
 
     run(main())
@@ -360,3 +401,70 @@ def test_from_future_works_from_another_thread(run: Run) -> None:
 def test_from_future_refuses_what_is_no_future_by_name() -> None:
     with pytest.raises(TypeError, match="5 is no asyncio future"):
         Deferred.fromFuture(5)  # type: ignore[arg-type]
+
+
+# Anything that can be awaited
+
+
+def test_adapt_returns_a_deferred_as_it_is() -> None:
+    deferred = succeed(1)
+    assert Deferred.adapt(deferred) is deferred
+
+
+def test_adapt_runs_a_coroutine() -> None:
+    async def main() -> int:
+        return await succeed(2)
+
+    assert Deferred.adapt(main()).result == 2
+
+
+def test_adapt_follows_a_future_of_asyncio(run: Run) -> None:
+    async def main() -> int:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        deferred = Deferred.adapt(future)
+        future.set_result(3)
+        return await deferred
+
+    assert run(main()) == 3
+
+
+def test_adapt_follows_a_future_of_an_executor() -> None:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert Deferred.adapt(pool.submit(int, "4")).wait(20) == 4
+        with pytest.raises(ValueError, match="four"):
+            Deferred.adapt(pool.submit(int, "four")).wait(20)
+
+
+def test_cancelling_an_adapted_job_that_waits_in_its_executor_keeps_it_from_running() -> None:
+    def job() -> bool:
+        started.set()
+        return release.wait(20)
+
+    started, release = threading.Event(), threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = Deferred.adapt(pool.submit(job))
+        waiting: Deferred[Any] = Deferred.adapt(pool.submit(pytest.fail))
+        assert started.wait(20)
+        running.cancel()
+        waiting.cancel()
+        error_of(waiting, concurrent.futures.CancelledError)
+        assert not succeeded(running)
+        release.set()
+        assert running.wait(20)
+
+
+def succeeded(deferred: Deferred[Any]) -> bool:
+    return not isinstance(deferred.result, Deferred)
+
+
+def test_adapt_awaits_any_object_that_can_be() -> None:
+    class Five:
+        def __await__(self) -> Generator[Any, Any, int]:
+            return (yield from succeed(5).__await__())
+
+    assert Deferred.adapt(Five()).result == 5
+
+
+def test_adapt_refuses_what_cannot_be_awaited_by_name() -> None:
+    with pytest.raises(TypeError, match="6 cannot be awaited"):
+        Deferred.adapt(6)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from tests.core.deferred_kit import (
     cell,
     error_of,
     in_cell,
+    outcome,
 )
 from wirebook.deferred import (
     AlreadyCalledError,
@@ -56,11 +57,27 @@ def test_a_canceller_that_fires_nothing_leads_to_cancelled_error() -> None:
         deferred.callback("late")
 
 
-def test_a_canceller_that_raises_tells_the_caller_and_the_deferred_is_cancelled() -> None:
+def test_a_canceller_that_raises_tells_the_caller_and_cancels_nothing() -> None:
     deferred: Deferred[str] = Deferred(boom)
     with pytest.raises(ValueError, match="boom"):
         deferred.cancel()
-    error_of(deferred, CancelledError)
+    assert not deferred.called
+    deferred.callback("in time")
+    assert outcome(deferred) == "in time"
+    with pytest.raises(AlreadyCalledError) as caught:
+        deferred.callback("again")
+    assert caught.type is AlreadyCalledError, "it was fired, not cancelled"
+
+
+def test_a_canceller_that_fires_and_raises_tells_the_caller() -> None:
+    def canceller(deferred: Deferred[str]) -> None:
+        deferred.callback("given up")
+        boom()
+
+    deferred: Deferred[str] = Deferred(canceller)
+    with pytest.raises(ValueError, match="boom"):
+        deferred.cancel()
+    assert outcome(deferred) == "given up"
 
 
 def test_cancelling_a_fired_deferred_does_nothing() -> None:

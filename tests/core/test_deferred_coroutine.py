@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import asyncio.tasks
 import contextvars
+import gc
 import types
 import weakref
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 import pytest
@@ -65,8 +66,25 @@ def test_a_coroutine_fails_with_what_it_raises_and_the_traceback_reads_as_one() 
     started.callback(1)
     failure = outcome(deferred)
     names = [frame[0] for frame in failure.frames]
-    assert [name for name in names if not name.startswith("_")] == ["outer", "inner", "boom"]
-    assert "__await__" not in failure.getTraceback(elideFrameworkCode=1)
+    assert names == ["outer", "inner", "boom"]
+
+
+def test_the_traceback_through_coroutines_that_wait_for_one_another_has_a_frame_for_each() -> None:
+    async def wait(depth: int) -> None:
+        if depth:
+            await ensureDeferred(wait(depth - 1))
+        else:
+            await gate
+            raise ValueError("boom")
+
+    for fired_before in (True, False):
+        gate: Deferred[None] = Deferred()
+        if fired_before:
+            gate.callback(None)
+        deferred = ensureDeferred(wait(5))
+        if not fired_before:
+            gate.callback(None)
+        assert [frame[0] for frame in outcome(deferred).frames] == ["wait"] * 6
 
 
 def test_a_coroutine_can_catch_the_error_it_awaits() -> None:
@@ -98,6 +116,16 @@ def test_a_coroutine_keeps_one_context_for_its_life() -> None:
     assert seen == ["start0", "start01"]
     assert cell.get() == "none"
     assert context.get(cell) == "start"
+
+
+def test_what_a_coroutine_sets_before_it_ever_waits_does_not_leak() -> None:
+    async def main() -> str:
+        cell.set("inside")
+        await succeed(None)
+        return cell.get()
+
+    assert ensureDeferred(main()).result == "inside"
+    assert cell.get() == "none"
 
 
 def test_a_coroutine_is_resumed_in_the_turn() -> None:
@@ -182,14 +210,107 @@ def test_awaiting_its_own_deferred_is_an_error_not_a_hang() -> None:
     assert "would never end" in str(error_of(deferred, RuntimeError))
 
 
-def test_ten_thousand_fired_deferreds_are_awaited_without_recursion() -> None:
+def test_awaiting_its_own_deferred_through_another_is_an_error_too() -> None:
+    async def main() -> None:
+        await gate
+        await other
+
+    gate: Deferred[None] = Deferred()
+    deferred = ensureDeferred(main())
+    other = succeed(None).addCallback(lambda _: deferred)
+    gate.callback(None)
+    assert "would never end" in str(error_of(other, RuntimeError))
+
+
+def test_a_coroutine_awaits_a_chain_that_stands_still_or_is_paused() -> None:
+    inner: Deferred[int] = Deferred()
+    waiting = succeed(1).addCallback(lambda _: inner)
+    paused = succeed(2)
+    paused.pause()
+
+    async def main() -> int:
+        return await waiting + await paused
+
+    deferred = ensureDeferred(main())
+    inner.callback(10)
+    assert not deferred.called
+    paused.unpause()
+    assert deferred.result == 12
+
+
+def test_a_deferred_awaited_by_two_coroutines_gives_its_error_to_both() -> None:
+    async def wait() -> str:
+        try:
+            await gate
+        except KeyError:
+            return "caught"
+        return ""
+
+    gate: Deferred[Any] = Deferred()
+    both = [ensureDeferred(wait()), ensureDeferred(wait())]
+    gate.errback(KeyError())
+    assert [deferred.result for deferred in both] == ["caught", "caught"]
+
+
+def test_an_awaited_generator_exit_ends_the_coroutine_and_fails_its_deferred() -> None:
+    ended: list[str] = []
+
+    async def main() -> None:
+        try:
+            await gate
+        finally:
+            ended.append("ended")
+
+    for error in (GeneratorExit(), GeneratorExit("again")):
+        gate: Deferred[Any] = Deferred()
+        deferred = ensureDeferred(main())
+        gate.errback(error)
+        error_of(deferred, GeneratorExit)
+    assert ended == ["ended"] * 2
+    assert ensureDeferred(simple()).result == "simple"
+
+
+async def simple() -> str:
+    return await succeed("simple")
+
+
+def test_a_coroutine_that_raises_generator_exit_fails_its_deferred() -> None:
+    async def main() -> None:
+        raise GeneratorExit
+
+    error_of(ensureDeferred(main()), GeneratorExit)
+
+
+def test_a_coroutine_that_nobody_can_resume_any_more_is_closed() -> None:
+    ended: list[str] = []
+
+    async def main() -> None:
+        try:
+            await Deferred()
+        finally:
+            ended.append("closed")
+
+    ensureDeferred(main())
+    gc.collect()
+    assert ended == ["closed"]
+    assert ensureDeferred(simple()).result == "simple"
+
+
+def test_coroutines_started_by_a_coroutine_run_inside_each_other() -> None:
+    async def dig(depth: int) -> int:
+        return 1 + await ensureDeferred(dig(depth - 1)) if depth else 0
+
+    assert ensureDeferred(dig(50)).result == 50
+
+
+def test_a_hundred_thousand_fired_deferreds_are_awaited_without_recursion() -> None:
     async def main() -> int:
         total = 0
-        for number in range(10_000):
+        for number in range(100_000):
             total += await succeed(number)
         return total
 
-    assert ensureDeferred(main()).result == sum(range(10_000))
+    assert ensureDeferred(main()).result == sum(range(100_000))
 
 
 def test_ten_thousand_deferreds_that_fire_at_once_do_not_recurse() -> None:
@@ -225,6 +346,32 @@ def test_a_coroutine_that_returns_a_deferred_is_told_how_to_write_it() -> None:
         return succeed(1)
 
     assert "return await" in str(error_of(ensureDeferred(main()), TypeError))
+
+
+def test_an_object_with_the_methods_of_a_coroutine_is_run_too() -> None:
+    class Delegating(Coroutine[Any, Any, int]):
+        def __init__(self, inner: Coroutine[Any, Any, int]) -> None:
+            self.inner = inner
+
+        def __await__(self) -> Generator[Any, Any, int]:
+            return self.inner.__await__()
+
+        def send(self, value: Any) -> Any:
+            return self.inner.send(value)
+
+        def throw(self, *error: Any) -> Any:
+            return self.inner.throw(*error)
+
+        def close(self) -> None:
+            self.inner.close()
+
+    async def main() -> int:
+        return await inner
+
+    inner: Deferred[int] = Deferred()
+    deferred = ensureDeferred(Delegating(main()))
+    inner.callback(3)
+    assert deferred.result == 3
 
 
 def test_what_is_no_coroutine_is_refused_by_name() -> None:
@@ -297,10 +444,52 @@ def test_cancelling_our_coroutine_cancels_the_asyncio_future_it_awaits() -> None
 
         deferred = ensureDeferred(ours())
         deferred.cancel()
-        error_of(deferred, CancelledError)
         assert future.cancelled()
+        await asyncio.sleep(0)
+        error_of(deferred, asyncio.CancelledError)
 
     asyncio.run(main())
+
+
+@without_gc()
+@pytest.mark.parametrize("fired_before", [True, False])
+def test_an_error_that_a_coroutine_returns_leaves_no_cycle(fired_before: bool) -> None:
+    def start() -> list[weakref.ref[Any]]:
+        gate: Deferred[Any] = Deferred()
+        gates = [gate]
+
+        async def main() -> BaseException | None:
+            try:
+                await gates.pop()
+            except KeyError as error:
+                return error
+            return None
+
+        if fired_before:
+            gate.errback(KeyError())
+        deferred = ensureDeferred(main())
+        if not fired_before:
+            gate.errback(KeyError())
+        assert isinstance(deferred.result, KeyError)
+        return [weakref.ref(deferred), weakref.ref(gate)]
+
+    assert [reference() for reference in start()] == [None, None]
+
+
+@without_gc()
+def test_a_coroutine_that_fails_at_once_leaves_no_cycle() -> None:
+    def start() -> weakref.ref[Any]:
+        async def main() -> None:
+            await ensureDeferred(inner())
+
+        async def inner() -> None:
+            raise KeyError("k")
+
+        deferred = ensureDeferred(main())
+        deferred.addErrback(lambda failure: failure.trap(KeyError) and None)
+        return weakref.ref(deferred)
+
+    assert start()() is None
 
 
 @without_gc()

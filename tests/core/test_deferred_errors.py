@@ -307,3 +307,20 @@ def test_a_tracer_is_told_of_every_step(request: pytest.FixtureRequest) -> None:
         (deferred, chain, inner, "b"),
         (deferred, boom, failure, "c"),
     ]
+
+
+def test_a_tracer_is_told_of_a_chained_deferred_too(request: pytest.FixtureRequest) -> None:
+    told: list[tuple[Any, ...]] = []
+
+    class Tracer:
+        def step(self, deferred: Any, callback: Any, result: Any, seconds: float, origin: Context) -> None:
+            told.append((deferred, callback, result, origin.get(cell)))
+
+    request.addfinalizer(lambda: setTracer(None))
+    setTracer(Tracer())
+    source: Deferred[int] = Deferred()
+    target: Deferred[int] = Deferred()
+    in_cell("a", source.chainDeferred, target)
+    in_cell("b", target.addCallback, double)
+    source.callback(4)
+    assert told == [(source, target.callback, None, "a"), (target, double, 8, "b")]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from random import Random
+from typing import Any, ClassVar
 
 import pytest
 
@@ -78,6 +81,110 @@ def test_of_many_threads_that_fire_exactly_one_succeeds() -> None:
 
         run_threads(4, fire)
         assert sorted([*refused, deferred.result]) == [0, 1, 2, 3]
+
+
+# Everything at once, by many threads. WIREBOOK_STRESS multiplies the work: 5 is what 10 seconds hold.
+
+THREADS = 8
+OPERATIONS = 40_000 * int(os.environ.get("WIREBOOK_STRESS", "1"))
+SHARED = 24
+
+
+class Stress:
+    """Deferreds that all threads work on, and what has become of the callbacks attached to them."""
+
+    def __init__(self) -> None:
+        self.shared: list[Deferred[Any]] = [Deferred() for _ in range(SHARED)]
+        self.made = list(self.shared)
+        self.attached: list[int] = []
+        self.seen: list[int] = []
+        self.running = 0
+        self.overlaps = 0
+
+    def note(self, result: Any, key: int, given: Any = None) -> Any:
+        """The callback: it is run once, and never while another one is."""
+        self.running += 1
+        self.overlaps += self.running != 1
+        self.seen.append(key)
+        self.running -= 1
+        return result if given is None else given
+
+    def work(self, number: int) -> None:
+        """What one thread does: a row of operations, the same in every run."""
+        random = Random(number)
+        for index in range(OPERATIONS):
+            deferred = random.choice(self.shared)
+            key = number * OPERATIONS + index
+            operation = random.choices(list(self.OPERATIONS), list(self.OPERATIONS.values()))[0]
+            try:
+                operation(self, deferred, key, random)
+            except AlreadyCalledError:
+                """Another thread was first."""
+
+    def attach(self, deferred: Deferred[Any], key: int, _: Random) -> None:
+        self.attached.append(key)
+        deferred.addBoth(self.note, key)
+
+    def attach_waiting(self, deferred: Deferred[Any], key: int, random: Random) -> None:
+        self.attached.append(key)
+        deferred.addBoth(self.note, key, random.choice(self.shared))
+
+    def fire(self, deferred: Deferred[Any], key: int, _: Random) -> None:
+        deferred.callback(key)
+
+    def fail(self, deferred: Deferred[Any], key: int, _: Random) -> None:
+        deferred.errback(ValueError(key))
+
+    def cancel(self, deferred: Deferred[Any], _: int, __: Random) -> None:
+        deferred.cancel()
+
+    def hold_up(self, deferred: Deferred[Any], _: int, __: Random) -> None:
+        deferred.pause()
+        deferred.unpause()
+
+    def chain(self, deferred: Deferred[Any], _: int, random: Random) -> None:
+        deferred.chainDeferred(random.choice(self.shared))
+
+    def replace(self, _: Deferred[Any], __: int, random: Random) -> None:
+        fresh: Deferred[Any] = Deferred()
+        self.made.append(fresh)
+        self.shared[random.randrange(SHARED)] = fresh
+
+    def use_alone(self, _: Deferred[Any], key: int, random: Random) -> None:
+        own: Deferred[Any] = Deferred()
+        self.attach(own, key, random)
+        own.callback(key)
+        assert own.result == key
+
+    OPERATIONS: ClassVar[dict[Callable[..., None], int]] = {
+        attach: 8,
+        attach_waiting: 1,
+        fire: 2,
+        fail: 1,
+        cancel: 1,
+        hold_up: 2,
+        chain: 1,
+        replace: 4,
+        use_alone: 4,
+    }
+
+    def finish(self) -> None:
+        """Fire what nobody has fired, and handle all errors."""
+        for deferred in self.made:
+            deferred.addErrback(lambda _: None)
+            with suppress(AlreadyCalledError):
+                deferred.callback(None)
+
+
+@pytest.mark.usefixtures("fast_switching")
+def test_threads_that_do_everything_at_once_lose_no_callback_and_run_none_twice_or_together() -> None:
+    stress = Stress()
+    run_threads(THREADS, stress.work)
+    stress.finish()
+    assert stress.overlaps == 0
+    assert sorted(stress.seen) == sorted(stress.attached)
+    assert len(stress.seen) > OPERATIONS
+    assert not turn.held()
 
 
 # wait()

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.core.deferred_kit import run_threads
+from tests.core.deferred_kit import run_python, run_threads, until
 from tests.core.net_kit import Echo, Recorders, on_reactor, serving
 from wirebook.deferred import Deferred
 from wirebook.transports.listening import Port
 from wirebook.transports.reactor import Reactor
-from wirebook.turn import Turn, TurnHeldError, in_turn, turn
+from wirebook.turn import LOOK_AGAIN, Turn, TurnHeldError, in_turn, turn
 
 
 def test_nobody_holds_a_new_turn() -> None:
@@ -94,6 +94,75 @@ def test_a_marked_method_holds_the_turn_and_keeps_its_name() -> None:
     assert Thing.entry.__name__ == "entry"
 
 
+def test_interrupts_at_any_moment_leave_the_turn_free_wherever_they_are_raised() -> None:
+    code = """
+import signal, threading, time
+from wirebook.deferred import Deferred
+from wirebook.turn import in_turn, turn
+main, done, armed, caught = threading.get_ident(), threading.Event(), False, 0
+def raise_here(number, frame):
+    if armed:
+        raise KeyboardInterrupt
+signal.signal(signal.SIGINT, raise_here)
+@in_turn
+def entry(_):
+    pass
+def interrupt():
+    for _ in range(1000):
+        time.sleep(0.0003)
+        signal.pthread_kill(main, signal.SIGINT)
+    done.set()
+def contend():
+    while not done.is_set():
+        with turn:
+            time.sleep(0.0001)
+        time.sleep(0.0003)
+def use():
+    while not done.is_set():
+        entry(None)
+        Deferred().addBoth(lambda _: None).callback(None)
+threads = [threading.Thread(target=interrupt), threading.Thread(target=contend)]
+for thread in threads:
+    thread.start()
+while not done.is_set():
+    try:
+        armed = True
+        use()
+    except KeyboardInterrupt:
+        armed = False
+        caught += 1
+    armed = False
+for thread in threads:
+    thread.join()
+with turn:
+    print(caught > 0, turn.held())
+print(turn.owner)
+"""
+    assert run_python(code).stdout == "True True\n0\n"
+
+
+def test_a_waiter_is_woken_when_the_turn_is_given_back() -> None:
+    taken = threading.Event()
+    waited: list[float] = []
+
+    def wait() -> None:
+        assert taken.wait(10)
+        asked = time.perf_counter()
+        with turn:
+            waited.append(time.perf_counter() - asked)
+
+    def hold() -> None:
+        with turn:
+            taken.set()
+            until(lambda: turn.waiting)
+
+    for _ in range(20):
+        run_threads(2, lambda number: [hold, wait][number]())
+        taken.clear()
+    # Without being woken it would look again by itself, but only then.
+    assert sorted(waited)[10] < LOOK_AGAIN
+
+
 def test_a_waiter_gets_the_turn_while_the_reactor_is_under_constant_load(reactor: Reactor) -> None:
     running = True
 
@@ -127,6 +196,11 @@ WAITS: dict[str, Any] = {
 def test_waiting_while_holding_the_turn_is_refused(what: str, reactor: Reactor) -> None:
     with reactor.turn(), pytest.raises(TurnHeldError, match="would wait for ever"):
         WAITS[what](reactor)
+    assert reactor.running
+
+
+@pytest.mark.parametrize("what", sorted(WAITS.keys() - {"run"}))
+def test_waiting_in_a_callback_is_refused(what: str, reactor: Reactor) -> None:
     with pytest.raises(TurnHeldError, match="attach a callback instead"):
         on_reactor(reactor, WAITS[what], reactor)
     assert reactor.running

@@ -22,7 +22,7 @@ from typing import (
     overload,
 )
 
-from wirebook.deferred.chain import NO_ARGUMENTS, CancelledError, Step, TimeoutError, short
+from wirebook.deferred.chain import NO_KEYWORDS, CancelledError, Step, TimeoutError, short
 from wirebook.failure import Failure
 
 if TYPE_CHECKING:
@@ -109,8 +109,10 @@ class Attachable(Generic[T]):
         arguments = None
         if callbackArgs or callbackKeywords or errbackArgs or errbackKeywords:
             arguments = (
-                (tuple(callbackArgs or ()), callbackKeywords or {}),
-                (tuple(errbackArgs or ()), errbackKeywords or {}),
+                tuple(callbackArgs or ()),
+                callbackKeywords or NO_KEYWORDS,
+                tuple(errbackArgs or ()),
+                errbackKeywords or NO_KEYWORDS,
             )
         self._steps.append((callback, errback, copy_context(), arguments))
         if self._kind:
@@ -136,7 +138,7 @@ class Attachable(Generic[T]):
         """
         if not callable(callback):
             raise _not_callable(callback)
-        arguments = ((args, kwargs), NO_ARGUMENTS) if args or kwargs else None
+        arguments = (args, kwargs, (), NO_KEYWORDS) if args or kwargs else None
         self._steps.append((callback, None, copy_context(), arguments))
         if self._kind:
             self._proceed()
@@ -158,7 +160,7 @@ class Attachable(Generic[T]):
         """Attach `errback` for a Failure; a value passes by. Otherwise as `addCallback`."""
         if not callable(errback):
             raise _not_callable(errback)
-        arguments = (NO_ARGUMENTS, (args, kwargs)) if args or kwargs else None
+        arguments = ((), NO_KEYWORDS, args, kwargs) if args or kwargs else None
         self._steps.append((None, errback, copy_context(), arguments))
         if self._kind:
             self._proceed()
@@ -188,20 +190,11 @@ class Attachable(Generic[T]):
         """Attach `callback` for whatever comes, a value or a Failure. Otherwise as `addCallback`."""
         if not callable(callback):
             raise _not_callable(callback)
-        arguments = ((args, kwargs), (args, kwargs)) if args or kwargs else None
+        arguments = (args, kwargs, args, kwargs) if args or kwargs else None
         self._steps.append((callback, callback, copy_context(), arguments))
         if self._kind:
             self._proceed()
         return self
-
-    def chainDeferred(self, d: Deferred[Any]) -> Deferred[None]:
-        """Fire `d` with this Deferred's result, whatever it is; this one goes on with None.
-
-        Firing nests: a thousand Deferreds chained like this exceed Python's recursion limit. Callbacks that
-        return Deferreds have no such limit.
-        """
-        self.addCallbacks(d.callback, d.errback)
-        return cast("Deferred[None]", self)
 
     def addTimeout(
         self, timeout: float, clock: Clock, onTimeoutCancel: Callable[[Any, float], Any] | None = None

@@ -1,17 +1,18 @@
 """What a Deferred's chain is made of: the words for its state, its steps, and the error nobody handled.
 
-A step is ``(callback, errback, context, arguments)``. A *link* is a step without context whose both
-callables are one thing that waits for the Deferred: another Deferred's chain, a coroutine, a blocked
-thread. Its ``_arrive(result, kind)`` is told the outcome and returns what comes of it: the Deferred that
-can go on now (or None), and the result and kind with which this chain continues. Going on by
-returning instead of calling is what keeps chains of any length free of recursion.
+A step is ``(callback, errback, context, arguments)``; the arguments are None, or a tuple and a mapping for the
+callback and then the same for the errback. A *link* is a step without context whose both callables are one
+thing that waits for the Deferred: another Deferred's chain, a coroutine, a blocked thread. Its
+``_arrive(result, kind)`` is told the outcome and returns what comes of it: the Deferred that can go on now (or
+None), and the result and kind with which this chain continues. Going on by returning instead of calling is
+what keeps chains of any length free of recursion.
 """
 
 from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from enum import Enum
 from types import FrameType
@@ -82,11 +83,11 @@ class Pending(Enum):
 PENDING: Final = Pending.PENDING
 
 PendingType: TypeAlias = Literal[Pending.PENDING]
-Arguments: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
+Arguments: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any], tuple[Any, ...], Mapping[str, Any]]
 Step: TypeAlias = tuple[Any, Any, Any, Any]
 Arrival: TypeAlias = "tuple[Deferred[Any] | None, Any, int]"
 
-NO_ARGUMENTS: Final[Arguments] = ((), {})
+NO_KEYWORDS: Final[Mapping[str, Any]] = {}
 
 
 class Observer(Protocol):
@@ -98,6 +99,40 @@ class Observer(Protocol):
 def link(observer: Observer) -> Step:
     """The step that tells `observer` the outcome."""
     return observer, observer, None, ()
+
+
+class Chain:
+    """The state of a Deferred, which the classes that it is composed of share.
+
+    ``_steps`` are the steps to come, ``_kind`` is what ``result`` is, ``_blocked`` why it stands still, ``_marks``
+    what else matters, ``_waiting_on`` the Deferred it waits for, ``_source`` the id of one that was chained to it.
+    """
+
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_blocked",
+        "_canceller",
+        "_kind",
+        "_marks",
+        "_notes",
+        "_source",
+        "_steps",
+        "_waiting_on",
+        "context",
+        "result",
+    )
+
+    _blocked: int
+    _canceller: Callable[[Deferred[Any]], object] | None
+    _kind: int
+    _marks: int
+    _notes: Notes | None
+    _source: int
+    _steps: list[Step]
+    _waiting_on: Deferred[Any] | None
+    context: Context
+    result: Any
 
 
 class Notes:

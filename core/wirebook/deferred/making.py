@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from inspect import iscoroutine
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
 from wirebook.deferred.chain import VALUE
 from wirebook.deferred.core import Deferred
+from wirebook.deferred.driving import drive
 from wirebook.failure import STEERING, Failure, caught
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ P = ParamSpec("P")
 def succeed(result: T) -> Deferred[T]:
     """A Deferred that has fired with `result`."""
     deferred: Deferred[T] = Deferred()
-    if Deferred.debug or type(result) in STEERING:
+    if deferred._notes is not None or type(result) in STEERING:
         deferred.callback(result)
     else:
         # Nobody else has it yet, so there is no turn to take.
@@ -54,4 +56,6 @@ def maybeDeferred(f: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Def
 
 def ensureDeferred(coro: Deferred[T] | Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> Deferred[T]:
     """A Deferred for a coroutine (see `Deferred.fromCoroutine`); a Deferred is returned as it is."""
+    if type(coro) is CoroutineType:
+        return drive(coro, Deferred())
     return coro if isinstance(coro, Deferred) else Deferred.fromCoroutine(coro)

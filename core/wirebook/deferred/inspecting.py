@@ -1,0 +1,34 @@
+"""Looking at a Deferred's chain without touching it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from wirebook.deferred.core import Deferred
+from wirebook.turn import in_turn
+
+MaybeCallback: TypeAlias = Callable[..., Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """What a chain still has before it.
+
+    ``pending`` are the callbacks to come, each with its errback; None stands for one that passes the result
+    on. ``waitsFor`` is the Deferred whose outcome it (or the coroutine it stands for) needs to go on, and
+    ``awaited`` how many others wait for its own: Deferreds, coroutines, threads.
+    """
+
+    pending: tuple[tuple[MaybeCallback, MaybeCallback], ...]
+    waitsFor: Deferred[Any] | None
+    awaited: int
+
+
+@in_turn
+def chainState(deferred: Deferred[Any]) -> ChainState:
+    """What the chain of `deferred` still has before it. Changes nothing, handles no error. Any thread."""
+    steps = deferred._steps[:]
+    pending = tuple((callback, errback) for callback, errback, context, _ in steps if context is not None)
+    return ChainState(pending, deferred._waiting_on, len(steps) - len(pending))
