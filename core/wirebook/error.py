@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
+from typing import Any
+
+from wirebook.deferred import CancelledError
 
 
 class _Sentence(Exception):
@@ -34,18 +38,22 @@ class BindError(_Sentence):
 class CannotListenError(BindError):
     """A port could not be opened.
 
-    ``interface`` and ``port`` are what was asked for, ``socketError`` the operating system's answer.
+    ``interface`` and ``port`` are what was asked for (None and the path of a UNIX socket), ``socketError`` is the
+    operating system's answer.
     """
 
-    def __init__(self, interface: str, port: int | str, socketError: OSError) -> None:
+    def __init__(self, interface: str | None, port: int | str, socketError: OSError) -> None:
         super().__init__(interface, port, socketError)
         self.interface = interface
         self.port = port
         self.socketError = socketError
 
     def __str__(self) -> str:
+        reason = describe(self.socketError)
+        if self.interface is None:
+            return f"cannot listen on {self.port}: {reason}"
         hint = _LISTEN_HINTS.get(self.socketError.errno or 0, "")
-        return f"cannot listen on {self.interface}:{self.port}: {describe(self.socketError)}{hint}"
+        return f"cannot listen on {self.interface}:{self.port}: {reason}{hint}"
 
 
 _LISTEN_HINTS = {
@@ -58,6 +66,47 @@ _LISTEN_HINTS = {
 
 class NotListeningError(RuntimeError):
     """The port is not listening (any more)."""
+
+
+class UnsupportedAddressFamily(Exception):
+    """A socket was given whose address family nothing here can use: neither ``AF_INET`` nor ``AF_INET6``."""
+
+
+class UnsupportedSocketType(Exception):
+    """A socket was given that is of another type than is needed here."""
+
+
+class AlreadyListened(_Sentence):
+    """An endpoint that can listen only once was asked to listen again."""
+
+    sentence = "this endpoint has been used already: its descriptor belongs to the port now"
+
+
+# --- datagrams -------------------------------------------------------------------------------------------
+
+
+class MessageLengthError(_Sentence):
+    """A datagram is longer than the system or the network carries."""
+
+    sentence = "the datagram is too long to be sent"
+
+
+class InvalidAddressError(ValueError):
+    """An address that is none, or is of another family. ``address`` is what was given, ``message`` what is wrong."""
+
+    def __init__(self, address: object, message: str) -> None:
+        super().__init__(address, message)
+        self.address = address
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.address!r}: {self.message}"
+
+
+class MulticastJoinError(_Sentence):
+    """A multicast group could not be joined, or left."""
+
+    sentence = "the multicast group could not be joined"
 
 
 # --- connecting ------------------------------------------------------------------------------------------
@@ -115,8 +164,31 @@ class TimeoutError(UserError):
     sentence = "the connection attempt timed out"
 
 
+class BadFileError(ConnectError):
+    """The path is no socket that anybody serves."""
+
+    sentence = "nobody serves this UNIX socket"
+
+
 class DNSLookupError(OSError):
     """A host name does not resolve."""
+
+
+class ConnectingCancelledError(CancelledError):
+    """The Deferred of a connection attempt was cancelled. ``address`` is where it would have led."""
+
+    def __init__(self, address: Any) -> None:
+        super().__init__(address)
+        self.address = address
+
+    def __str__(self) -> str:
+        return f"the attempt to connect to {self.address} was cancelled"
+
+
+class NoProtocol(_Sentence):
+    """A factory has built None for a connection, which was therefore closed."""
+
+    sentence = "the factory refused the connection: buildProtocol() gave None"
 
 
 class NotConnectingError(RuntimeError):
@@ -133,7 +205,17 @@ _CONNECT_ERRORS: dict[int, type[ConnectError]] = {
 }
 
 
-def getConnectError(number: int, target: str = "") -> ConnectError:
+def getConnectError(e: Exception | tuple[int, str]) -> ConnectError:
+    """The `ConnectError` for what a socket call raised, or for a pair (errno, text)."""
+    arguments = e.args if isinstance(e, Exception) else e
+    if len(arguments) != 2:
+        return ConnectError(string=str(e))
+    number, text = arguments
+    kind = UnknownHostError if isinstance(e, socket.gaierror) else _CONNECT_ERRORS.get(number, ConnectError)
+    return kind(number, text)
+
+
+def connect_error(number: int, target: str = "") -> ConnectError:
     """The `ConnectError` for an errno, naming the target ("127.0.0.1:8007") when it is given."""
     kind = _CONNECT_ERRORS.get(number, ConnectError)
     sentence = kind.sentence if kind is not ConnectError else os.strerror(number)
@@ -173,10 +255,52 @@ class ConnectionDone(ConnectionClosed):
     sentence = "the connection was closed cleanly"
 
 
+class ProcessDone(ConnectionDone):
+    """A process has ended with exit code 0. ``status`` is what ``os.wait`` gave; ``signal`` is None."""
+
+    exitCode = 0
+    signal = None
+
+    def __init__(self, status: int | None = None) -> None:
+        super().__init__("the process ended with exit code 0")
+        self.status = status
+
+
+class ProcessTerminated(ConnectionLost):
+    """A process has ended with an exit code that is not 0, or by a signal.
+
+    ``exitCode`` is None when a signal ended it, ``signal`` (a number) when it exited by itself, ``status`` is what
+    ``os.wait`` gave. All are None when somebody else has collected its status: a program that waits for any
+    child, or that ignores SIGCHLD.
+    """
+
+    def __init__(self, exitCode: int | None = None, signal: int | None = None, status: int | None = None) -> None:
+        how = "; how is not known, for something else in this program has collected its status"
+        if exitCode is not None:
+            how = f" with exit code {exitCode}"
+        elif signal is not None:
+            how = f" by signal {signal} ({_signal_name(signal)})"
+        super().__init__(f"the process ended{how}")
+        self.exitCode = exitCode
+        self.signal = signal
+        self.status = status
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
 class NotConnectedError(ConnectionClosed):
     """Something needs a connection, and there is none (any more)."""
 
     sentence = "there is no connection"
+
+
+class NotSecuredError(AttributeError):
+    """A transport without TLS was asked for what only TLS gives. It is an AttributeError, so ``hasattr`` tells."""
 
 
 def describe(error: OSError) -> str:
@@ -184,7 +308,8 @@ def describe(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return str(error.strerror)
     name = errno.errorcode.get(error.errno or 0, "")
-    text = (error.strerror or str(error)).lower()
+    text = error.strerror or str(error)
+    text = text if text[:2].isupper() else text[:1].lower() + text[1:]
     return f"{text} ({name})" if name else text
 
 
@@ -205,3 +330,16 @@ class ReactorNotRunning(RuntimeError):
 
 class ReactorAlreadyRunning(RuntimeError):
     """The reactor is running already in another thread, or further up in this one."""
+
+
+# --- processes -------------------------------------------------------------------------------------------
+
+
+class ProcessExitedAlready(_Sentence):
+    """The process has exited, so it can get no more signals."""
+
+    sentence = "the process has exited already"
+
+
+class PotentialZombieWarning(Warning):
+    """How a process ended might not be reported. Never issued here; programs name it in warning filters."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from wirebook.address import HostnameAddress, IPv4Address, IPv6Address, from_sockaddr
+from wirebook.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress, from_sockaddr
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,33 @@ def test_addresses_are_values_that_can_be_keys() -> None:
     assert len({IPv4Address("TCP", "10.0.0.1", 5), IPv4Address("TCP", "10.0.0.1", 5)}) == 1
     with pytest.raises(FrozenInstanceError):
         IPv4Address("TCP", "10.0.0.1", 5).port = 6  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("/run/app.sock", "/run/app.sock"),
+        (b"\0app", "@app"),
+        (Path("app.sock"), "app.sock"),
+        (None, "unnamed"),
+        ("", "unnamed"),
+    ],
+)
+def test_a_unix_address_prints_its_path(name: Any, text: str) -> None:
+    assert str(UNIXAddress(name)) == text
+
+
+def test_two_paths_to_one_socket_are_the_same_address(tmp_path: Path) -> None:
+    (tmp_path / "one").touch()
+    (tmp_path / "other").symlink_to("one")
+    one, other = UNIXAddress(tmp_path / "one"), UNIXAddress(tmp_path / "other")
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != UNIXAddress(tmp_path / "third")
+    assert one != "one"
+
+
+def test_a_unix_address_keeps_its_name_as_bytes() -> None:
+    assert UNIXAddress("/run/app.sock").name == b"/run/app.sock"
+    assert UNIXAddress(None).name is None
+    assert repr(UNIXAddress(b"/run/app.sock")) == "UNIXAddress('/run/app.sock')"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import Any
 
 import pytest
 
 from wirebook import error
-from wirebook.error import CannotListenError, ConnectError, describe, getConnectError
+from wirebook.error import CannotListenError, ConnectError, connect_error, describe
 
 
 def test_an_error_without_a_message_says_its_sentence() -> None:
@@ -31,7 +32,7 @@ def test_an_error_with_a_message_says_the_message() -> None:
 )
 def test_a_port_that_cannot_be_opened_says_what_would_be_right(number: int, hint: str) -> None:
     raised = CannotListenError("127.0.0.1", 80, OSError(number, "Some Words"))
-    assert str(raised).startswith(f"cannot listen on 127.0.0.1:80: some words ({errno.errorcode[number]})")
+    assert str(raised).startswith(f"cannot listen on 127.0.0.1:80: some Words ({errno.errorcode[number]})")
     assert hint in str(raised)
     assert (raised.interface, raised.port, raised.socketError.errno) == ("127.0.0.1", 80, number)
 
@@ -48,14 +49,14 @@ def test_a_port_that_cannot_be_opened_says_what_would_be_right(number: int, hint
     ],
 )
 def test_an_errno_becomes_the_connect_error_of_its_kind(number: int, kind: type[ConnectError]) -> None:
-    made = getConnectError(number, "10.0.0.1:7")
+    made = connect_error(number, "10.0.0.1:7")
     assert type(made) is kind
     assert made.osError == number
     assert str(made).startswith("cannot connect to 10.0.0.1:7: ")
 
 
 def test_a_connect_error_without_a_target_is_only_the_sentence() -> None:
-    assert str(getConnectError(errno.ECONNREFUSED)) == error.ConnectionRefusedError.sentence
+    assert str(connect_error(errno.ECONNREFUSED)) == error.ConnectionRefusedError.sentence
 
 
 def test_the_reasons_of_an_end_share_a_base() -> None:
@@ -81,3 +82,34 @@ def test_a_lookup_error_is_described_by_its_words() -> None:
 
 def test_an_error_without_a_number_is_described_by_its_text() -> None:
     assert describe(OSError("Odd")) == "odd"
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "text"),
+    [
+        ((errno.ECONNREFUSED, "refused"), error.ConnectionRefusedError, "refused"),
+        (OSError(errno.ETIMEDOUT, "late"), error.TCPTimedOutError, "late"),
+        (socket.gaierror(-2, "no such name"), error.UnknownHostError, "no such name"),
+        ((9999, "strange"), ConnectError, "strange"),
+        (ValueError("no errno"), ConnectError, "no errno"),
+    ],
+)
+def test_what_a_socket_call_raised_becomes_a_connect_error(given: Any, kind: type[ConnectError], text: str) -> None:
+    made = error.getConnectError(given)
+    assert type(made) is kind
+    assert str(made) == text
+
+
+def test_a_wrong_address_is_named() -> None:
+    raised = error.InvalidAddressError("localhost", "not an address")
+    assert (raised.address, raised.message, str(raised)) == (
+        "localhost",
+        "not an address",
+        "'localhost': not an address",
+    )
+    assert isinstance(raised, ValueError)
+
+
+def test_errors_of_datagrams_have_sentences() -> None:
+    assert str(error.MessageLengthError()) == "the datagram is too long to be sent"
+    assert str(error.MulticastJoinError("cannot join 1.2.3.4")) == "cannot join 1.2.3.4"

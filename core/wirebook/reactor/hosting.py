@@ -39,7 +39,7 @@ class Hosting:
         with turn:
             if self.active:
                 return
-            if self._reactor.running:
+            if self._reactor.alive:
                 raise ReactorAlreadyRunning("the reactor runs already in a thread of the program's own")
             self.active = True
             self._reactor.callWhenRunning(started.set)
@@ -52,13 +52,13 @@ class Hosting:
 
     def _main(self) -> None:
         self._reactor.startRunning()
-        while self._reactor.running:
+        while self._reactor.alive:
             try:
                 self._reactor.main_loop()
             except SystemExit:
                 # sys.exit() in a callback means a program of its own; here it would end every cell's servers.
                 report_failure(Failure(), "a callback called sys.exit(); the hosted reactor goes on")
-                self._reactor.running = self.active
+                self._reactor.alive = self._reactor.running = self.active
 
     def wait_for_stop(self) -> None:
         """What ``run()`` does where the reactor is hosted. Raises when called on the reactor's own thread."""
@@ -99,6 +99,8 @@ class Hosting:
         self._reactor.callFromThread(self._fire_shutdown, triggers_done)
         if triggers_done.wait(timeout / 2) or turn.comes_within(timeout / 4):
             self._close_all(deadline)
+        # While the loop still runs, for jobs may wait for it.
+        self._reactor.end_threads(max(0.1, deadline - time.monotonic() - 0.2))
         self.active = False
         for run in self._runs:
             run.set()
@@ -116,7 +118,7 @@ class Hosting:
     def _close_all(self, deadline: float) -> None:
         """Close in order what is open; what does not close in time is aborted."""
         for abort in (False, True):
-            self._closing(self._reactor.handles.of("timer", "port", "connection"), abort).wait(
+            self._closing(self._reactor.handles.of("timer", "port", "connection", "process"), abort).wait(
                 max(0.1, deadline - time.monotonic() - 0.2)
             )
 

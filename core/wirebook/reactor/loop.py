@@ -12,6 +12,7 @@ from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from threading import Thread
 from typing import Any, TypeAlias
 
 from wirebook.deferred import Deferred
@@ -23,31 +24,33 @@ from wirebook.reactor.descriptors import Descriptor, DescriptorSet
 from wirebook.reactor.handles import Handles
 from wirebook.reactor.hosting import Hosting
 from wirebook.reactor.poller import READ, WRITE, Poller, best_poller
+from wirebook.reactor.pool import PoolOwner
 from wirebook.reactor.signals import stopping_signals
-from wirebook.reactor.timers import DelayedCall, TimerQueue, check_delay
-from wirebook.reactor.triggers import Phase, TriggerID, Triggers
+from wirebook.reactor.sockets import Sockets
+from wirebook.reactor.timers import NOBODY_WAITS, Timekeeper, TimerQueue, check_delay
+from wirebook.reactor.triggers import SystemEvents, Triggers
 from wirebook.reactor.waker import Waker
 from wirebook.turn import Turn, in_turn, turn
 
 _Call: TypeAlias = tuple[Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
-class ReactorBase(DescriptorSet):
+class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
     """Runs callbacks when descriptors are ready, timers are due, or another thread asks.
 
     `poller` is what waits for descriptors (default: the best the system has); `now` is the clock, a function
     that returns seconds and never goes back. Every method may be called from any thread.
     """
 
-    seconds: Callable[[], float]
-
     def __init__(self, poller: Poller | None = None, now: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(best_poller() if poller is None else poller)
-        self.seconds = now
+        DescriptorSet.__init__(self, best_poller() if poller is None else poller)
+        PoolOwner.__init__(self)
         self.timers = TimerQueue(now, self.wake)
         self.handles = Handles(self.timers)
+        self.sockets = Sockets()
         self.trace: ITurnTrace | None = None
-        self.running = False
+        # The loop turns; `running` is what the program is told: from the startup to the shutdown event.
+        self.alive = self.running = False
         self.hosting = Hosting(self)
         self._thread = 0
         self._triggers = Triggers()
@@ -58,6 +61,15 @@ class ReactorBase(DescriptorSet):
         self._woken = False
         self.stopping = False
         self.watch(self._waker.fileno(), self._waker, READ)
+
+    @property
+    def seconds(self) -> Callable[[], float]:
+        """The clock: ``seconds()`` is the time now, on a scale of its own that never goes back."""
+        return self.timers.now
+
+    @seconds.setter
+    def seconds(self, now: Callable[[], float]) -> None:
+        self.timers.now = now
 
     # --- who runs it ---------------------------------------------------------------------------------
 
@@ -75,6 +87,8 @@ class ReactorBase(DescriptorSet):
         Where the reactor is hosted (in a kernel), this waits for `stop` and returns, and the hosted loop goes
         on. A reactor may be run again after it was stopped. Raises `ReactorAlreadyRunning`.
         """
+        if self.onReactorThread():
+            raise ReactorAlreadyRunning("this reactor runs already, and this is one of its callbacks: just go on")
         turn.refuse_to_wait("reactor.run()")
         if self.hosting.active:
             self.hosting.wait_for_stop()
@@ -86,22 +100,25 @@ class ReactorBase(DescriptorSet):
     @in_turn
     def startRunning(self) -> None:
         """Fire the startup event without entering the loop; for those who drive it with `iterate`."""
-        if self.running:
+        if self.alive:
             raise ReactorAlreadyRunning("this reactor runs already; start things with callWhenRunning or callLater")
-        self.running = True
+        self.alive = True
         self.stopping = False
-        self._triggers.fire("startup")
+        self._triggers.fire("startup", self._has_started)
+
+    def _has_started(self) -> None:
+        self.running = self.alive
 
     def main_loop(self) -> None:
         """Iterate until the reactor is no longer running. Called on the thread that is to be the reactor's."""
         with turn:
             self._thread = get_ident()
             try:
-                while self.running:
-                    self._iterate(self.timeout())
+                while self.alive:
+                    self._iterate(self._patience())
             finally:
                 self._thread = 0
-                self.running = False
+                self.alive = self.running = False
 
     @in_turn
     def stop(self) -> None:
@@ -112,13 +129,27 @@ class ReactorBase(DescriptorSet):
         if self.hosting.active:
             self.hosting.release_runs()
             return
-        if not self.running or self.stopping:
+        if not self.alive or self.stopping:
             raise ReactorNotRunning("cannot stop a reactor that is not running (or is stopping already)")
         self.stopping = True
         self.call_soon(self._shut_down, None)
 
     def _shut_down(self, _: None) -> None:
-        self.fireSystemEvent("shutdown").addBoth(lambda _: self.crash())
+        self._triggers.fire("shutdown", self._is_ending).addBoth(self._end)
+
+    def _is_ending(self) -> None:
+        self.running = False
+
+    def _end(self, _: object) -> None:
+        if self.threadpool is None:
+            self.crash()
+        else:
+            # Not here: the jobs that have begun may need the reactor.
+            Thread(target=self._end_with_threads, name="wirebook-pool-end", daemon=True).start()
+
+    def _end_with_threads(self) -> None:
+        self.end_threads()
+        self.callFromThread(self.crash)
 
     @in_turn
     def crash(self) -> None:
@@ -126,7 +157,7 @@ class ReactorBase(DescriptorSet):
         if self.hosting.active:
             self.hosting.release_runs()
             return
-        self.running = False
+        self.alive = self.running = False
         self.wake()
 
     def runInThread(self) -> None:
@@ -142,21 +173,23 @@ class ReactorBase(DescriptorSet):
 
     @in_turn
     def close(self) -> None:
-        """Give back the poller's and the waker's descriptors. The reactor must not be used afterwards."""
-        if self.running:
+        """Stop the threads, waiting for them, and give back the descriptors. Not to be used afterwards."""
+        if self.alive:
             raise ReactorAlreadyRunning("cannot close a reactor that runs: stop it first")
+        self.end_threads()
         self.unwatch(self._waker.fileno())
         self._waker.close()
         self.poller.close()
 
     # --- one iteration -------------------------------------------------------------------------------
 
+    @in_turn
     def timeout(self) -> float:
         """Seconds until the next timer, 0 when calls wait, -1 when nothing is due: the hosting contract."""
-        if self._calls or self._soon:
-            return 0.0
-        due = self.timers.next_due()
-        return -1.0 if due is None else max(0.0, due - self.seconds())
+        return self._patience()
+
+    def _patience(self) -> float:
+        return 0.0 if self._calls or self._soon else self.timers.timeout()
 
     def fileno(self) -> int:
         """A descriptor that is readable when `iterate` has something to do (-1: the poller has none)."""
@@ -174,20 +207,23 @@ class ReactorBase(DescriptorSet):
                 raise ReactorAlreadyRunning("another thread runs this reactor; iterate() is for its own thread")
             self._thread = get_ident()
             try:
-                wait = self.timeout()
+                wait = self._patience()
                 self._iterate(delay if wait < 0 else min(wait, delay))
             finally:
                 self._thread = owner
 
     def _iterate(self, timeout: float) -> None:
         self._dispatch(self._poll(timeout))
-        self._run_timers()
-        self._run_calls()
+        timers = self.timers
+        if timers.heap or timers.recent or timers.worn:
+            self._run_timers(timers)
+        if self._soon or self._calls:
+            self._run_calls()
 
     def _poll(self, timeout: float) -> list[tuple[int, int]]:
         self._waiting = True
-        # Looked at once more after the flag: callFromThread appends first and reads the flag second.
-        if self._calls:
+        # Looked at once more after the flag: callFromThread and callLater append first and read the flag second.
+        if self._calls or self.timers.recent:
             timeout = 0.0
         try:
             # In here, for it raises an interrupt that was held back.
@@ -196,6 +232,7 @@ class ReactorBase(DescriptorSet):
         finally:
             turn.acquire()
             self._waiting = self._woken = False
+            self.timers.first = NOBODY_WAITS
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         find = self._descriptors.get
@@ -228,17 +265,16 @@ class ReactorBase(DescriptorSet):
             if trace is not None:
                 trace.end()
 
-    def _run_timers(self) -> None:
-        timers = self.timers
-        if not timers.heap:
-            return
-        now = self.seconds()
-        # Only as many as there are now: with a clock that stands still, callLater(0) must not loop here.
-        for _ in range(len(timers)):
-            call = timers.pop_due(now)
-            if call is None:
+    def _run_timers(self, timers: TimerQueue) -> None:
+        if timers.recent:
+            timers.tidy()
+            if timers.recent:
+                # There are so many that the rest has to wait, and the first of all may be among the rest.
                 return
-            call.called = True
+        now = timers.now()
+        # Those that are scheduled meanwhile are not sorted in: with a clock that stands still, callLater(0) must not
+        # loop here.
+        while (call := timers.take_sorted(now)) is not None:
             self._run("timer", call.context, call.func, call.args, call.kw)
 
     def _run_calls(self) -> None:
@@ -259,13 +295,14 @@ class ReactorBase(DescriptorSet):
     ) -> None:
         trace = self.trace
         if trace is not None:
-            trace.begin(cause, func)
+            trace.begin(cause, func, context)
         try:
             context.run(func, *args, **kw)
         except (Exception, KeyboardInterrupt):
             report_failure(Failure(), f"a {cause} raised: {func!r}", context)
-        if trace is not None:
-            trace.end()
+        finally:
+            if trace is not None:
+                trace.end()
 
     # --- calls ---------------------------------------------------------------------------------------
 
@@ -275,21 +312,7 @@ class ReactorBase(DescriptorSet):
             self._woken = True
             self._waker.wake()
 
-    @in_turn
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:
-        """Call ``callable(*args, **kw)`` on the reactor after `delay` seconds; the result can be cancelled."""
-        if not _is_callable(callable):
-            raise TypeError(f"callLater() needs something to call, not {callable!r}")
-        call = DelayedCall(self.timers, check_delay(delay), callable, args, kw)
-        self.timers.push(call)
-        return call
-
-    @in_turn
-    def getDelayedCalls(self) -> list[DelayedCall]:
-        """The calls still to come, soonest first."""
-        return list(self.timers)
-
-    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kw: Any) -> None:
+    def callFromThread(self, callable: Callable[..., Any], /, *args: Any, **kw: Any) -> None:
         """Call it on the reactor, soon, in the caller's context. Takes no lock: signal handlers may use it."""
         self._calls.append((copy_context(), callable, args, kw))
         self.wake()
@@ -300,29 +323,8 @@ class ReactorBase(DescriptorSet):
         self.wake()
 
     @in_turn
-    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kw: Any) -> TriggerID | None:
-        """Call it now if the reactor runs, otherwise when it starts (the result can then be removed)."""
-        if self.running:
-            callable(*args, **kw)
-            return None
-        return self._triggers.add("after", "startup", callable, args, kw)
-
-    @in_turn
-    def addSystemEventTrigger(
-        self, phase: Phase, eventType: str, callable: Callable[..., Any], *args: Any, **kw: Any
-    ) -> TriggerID:
-        """Call it "before", "during" or "after" the event "startup" or "shutdown"."""
-        return self._triggers.add(phase, eventType, callable, args, kw)
-
-    @in_turn
-    def removeSystemEventTrigger(self, triggerID: TriggerID) -> None:
-        """Take back what `addSystemEventTrigger` or `callWhenRunning` returned."""
-        self._triggers.remove(triggerID)
-
-    @in_turn
     def fireSystemEvent(self, eventType: str) -> Deferred[None]:
         """Run the triggers of an event. Fires when they are done."""
-        return self._triggers.fire(eventType)
-
-
-_is_callable = callable
+        if eventType == "shutdown" and not self.alive:
+            self.end_threads()
+        return super().fireSystemEvent(eventType)

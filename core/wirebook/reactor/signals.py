@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from wirebook.reactor.loop import ReactorBase
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
+_USUAL = (signal.SIG_DFL, signal.default_int_handler)
 
 
 @contextmanager
 def stopping_signals(reactor: ReactorBase, install: bool) -> Iterator[None]:
-    """Within the block, SIGINT and SIGTERM stop `reactor`.
+    """Within the block, SIGINT and SIGTERM stop `reactor`, unless the program has a handler of its own.
 
     Python has handlers on the main thread only; on any other, and without `install`, this does nothing.
     """
@@ -29,7 +30,8 @@ def stopping_signals(reactor: ReactorBase, install: bool) -> Iterator[None]:
         # A handler runs between any two instructions: the stop itself waits for its turn.
         reactor.callFromThread(_stop_once, reactor)
 
-    before = {number: signal.signal(number, stop) for number in _STOPPING}
+    free = [number for number in _STOPPING if signal.getsignal(number) in _USUAL]
+    before = {number: signal.signal(number, stop) for number in free}
     try:
         yield
     finally:
@@ -38,5 +40,8 @@ def stopping_signals(reactor: ReactorBase, install: bool) -> Iterator[None]:
 
 
 def _stop_once(reactor: ReactorBase) -> None:
-    if reactor.running and not reactor.stopping:
+    if reactor.alive and not reactor.stopping:
         reactor.stop()
+    elif reactor.threadpool is not None and reactor.threadpool.joined:
+        # All that is left to do is to wait for calls in threads, and somebody does not want to wait for them.
+        reactor.crash()

@@ -2,7 +2,8 @@
 
 An event has three phases. All "before" triggers run first, and the Deferreds that they return are waited
 for; then "during", then "after". Each trigger runs once. Startup triggers that are added when the reactor
-already runs have their event behind them; ``callWhenRunning`` is the call for that.
+already runs have their event behind them; ``callWhenRunning`` is the call for that. A program may have
+events of its own, by any other name.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any, Literal, TypeAlias, get_args
 from wirebook.deferred import Deferred
 from wirebook.failure import Failure
 from wirebook.logger import report_failure
+from wirebook.turn import in_turn
 
 Phase: TypeAlias = Literal["before", "during", "after"]
 _PHASES: tuple[Phase, ...] = get_args(Phase)
-_EVENTS = ("startup", "shutdown", "persist")
 
 _Call: TypeAlias = tuple[Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 TriggerID: TypeAlias = tuple[str, Phase, int]
@@ -36,8 +37,8 @@ class Triggers:
         """Register a call; the result is what `remove` takes."""
         if phase not in _PHASES:
             raise KeyError(f"a trigger's phase is one of {', '.join(_PHASES)}, not {phase!r}")
-        if event not in _EVENTS:
-            raise KeyError(f"a system event is one of {', '.join(_EVENTS)}, not {event!r}")
+        if not isinstance(event, str) or not event:
+            raise TypeError(f"a system event has a name, for example 'shutdown', not {event!r}")
         if not callable(func):
             raise TypeError(f"a trigger needs something to call, not {func!r}")
         self._last += 1
@@ -47,14 +48,17 @@ class Triggers:
 
     def remove(self, key: TriggerID) -> None:
         """Forget a call that has not run."""
-        if not isinstance(key, tuple) or len(key) != 3:
-            raise TypeError(f"{key!r} is not what addSystemEventTrigger returned")
-        if key not in self._calls:
-            raise ValueError(f"there is no trigger {key!r}: it has run already, or was removed")
+        if not isinstance(key, tuple) or key not in self._calls:
+            raise ValueError(
+                f"there is no trigger {key!r}: it has run already, was removed, or never was one"
+            )
         del self._calls[key]
 
-    def fire(self, event: str) -> Deferred[None]:
-        """Run the event's triggers. Fires when all three phases are done; a trigger that raises is reported."""
+    def fire(self, event: str, now: Callable[[], object] = lambda: None) -> Deferred[None]:
+        """Run the event's triggers. Fires when all three phases are done; a trigger that raises is reported.
+
+        `now` is called when what was to be before the event has been: it happens.
+        """
         done: Deferred[None] = Deferred()
         waiting = [result for result in self._run(event, "before") if isinstance(result, Deferred)]
         left = len(waiting)
@@ -68,6 +72,7 @@ class Triggers:
                 finish()
 
         def finish() -> None:
+            now()
             self._run(event, "during")
             self._run(event, "after")
             done.callback(None)
@@ -92,3 +97,35 @@ class Triggers:
             except Exception:
                 report_failure(Failure(), f"a {phase!r} trigger of {event} raised: {func!r}", context)
         return results
+
+
+class SystemEvents:
+    """The part of a reactor that programs attach to its start and end."""
+
+    running: bool
+    _triggers: Triggers
+
+    @in_turn
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kw: Any) -> TriggerID | None:
+        """Call it now if the reactor runs, otherwise when it starts (the result can then be removed)."""
+        if self.running:
+            callable(*args, **kw)
+            return None
+        return self._triggers.add("after", "startup", callable, args, kw)
+
+    @in_turn
+    def addSystemEventTrigger(
+        self, phase: Phase, eventType: str, callable: Callable[..., Any], *args: Any, **kw: Any
+    ) -> TriggerID:
+        """Call it "before", "during" or "after" the event "startup", "shutdown", or one of the program's own."""
+        return self._triggers.add(phase, eventType, callable, args, kw)
+
+    @in_turn
+    def removeSystemEventTrigger(self, triggerID: TriggerID) -> None:
+        """Take back what `addSystemEventTrigger` or `callWhenRunning` returned."""
+        self._triggers.remove(triggerID)
+
+    @in_turn
+    def fireSystemEvent(self, eventType: str) -> Deferred[None]:
+        """Run the triggers of an event. Fires when they are done."""
+        return self._triggers.fire(eventType)

@@ -7,6 +7,7 @@ import select
 import threading
 import time
 from collections.abc import Iterator
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -271,7 +272,7 @@ class Trace:
     def __init__(self) -> None:
         self.heard: list[tuple[str, object] | str] = []
 
-    def begin(self, cause: str, subject: object) -> None:
+    def begin(self, cause: str, subject: object, origin: Context | None = None) -> None:
         assert turn.held()
         self.heard.append((cause, subject))
 
@@ -309,3 +310,28 @@ def test_the_trace_hears_of_writing(any_reactor: Reactor) -> None:
         assert eventually(lambda: connection.bytesSent == 8 << 20)
         any_reactor.trace = None
     assert ("write", connection) in trace.heard
+
+
+# --- what a program sees of its start and end
+
+
+def test_running_is_true_from_the_startup_to_the_shutdown_event(idle: Reactor) -> None:
+    seen: list[tuple[str, bool]] = []
+    for phase in ("before", "during", "after"):
+        for event in ("startup", "shutdown"):
+            idle.addSystemEventTrigger(phase, event, lambda name: seen.append((name, idle.running)), f"{phase} {event}")
+    idle.callWhenRunning(idle.stop)
+    idle.run(installSignalHandlers=False)
+    assert seen == [
+        ("before startup", False),
+        ("during startup", True),
+        ("after startup", True),
+        ("before shutdown", True),
+        ("during shutdown", False),
+        ("after shutdown", False),
+    ]
+
+
+def test_run_inside_a_callback_says_that_it_runs_already(reactor: Reactor) -> None:
+    with pytest.raises(ReactorAlreadyRunning, match="one of its callbacks"):
+        on_reactor(reactor, reactor.run)

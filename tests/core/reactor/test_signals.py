@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -77,3 +78,22 @@ def test_on_another_thread_no_handler_changes() -> None:
     thread.join()
     assert during == [before]
     reactor.close()
+
+
+def test_a_handler_of_the_programs_own_stays(idle_signal: list[int]) -> None:
+    reactor = Reactor()
+    try:
+        with stopping_signals(reactor, True):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        reactor.close()
+    assert idle_signal == [signal.SIGINT]
+
+
+@pytest.fixture
+def idle_signal() -> Iterator[list[int]]:
+    """A handler for SIGINT that remembers."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    yield heard
+    signal.signal(signal.SIGINT, before)

@@ -116,9 +116,28 @@ def test_an_unknown_phase_is_refused(triggers: Triggers) -> None:
         triggers.add(phase, "startup", int, (), {})
 
 
-def test_an_unknown_event_is_refused(triggers: Triggers) -> None:
-    with pytest.raises(KeyError, match="startup, shutdown, persist, not 'lunch'"):
-        triggers.add("before", "lunch", int, (), {})
+def test_a_program_may_have_events_of_its_own(triggers: Triggers) -> None:
+    seen: list[int] = []
+    triggers.add("before", "lunch", seen.append, (1,), {})
+    assert triggers.fire("lunch").called
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("event", ["", None])
+def test_an_event_without_a_name_is_refused(triggers: Triggers, event: Any) -> None:
+    with pytest.raises(TypeError, match="a system event has a name"):
+        triggers.add("before", event, int, (), {})
+
+
+def test_what_was_to_be_before_an_event_has_been_when_it_happens(triggers: Triggers) -> None:
+    seen: list[str] = []
+    waited: Deferred[None] = Deferred()
+    triggers.add("before", "startup", lambda: waited, (), {})
+    triggers.add("during", "startup", seen.append, ("during",), {})
+    triggers.fire("startup", lambda: seen.append("now"))
+    assert seen == []
+    waited.callback(None)
+    assert seen == ["now", "during"]
 
 
 def test_a_trigger_that_cannot_be_called_is_refused(triggers: Triggers) -> None:
@@ -130,11 +149,11 @@ def test_a_trigger_that_cannot_be_called_is_refused(triggers: Triggers) -> None:
 def test_removing_twice_says_so(triggers: Triggers) -> None:
     key = triggers.add("before", "startup", int, (), {})
     triggers.remove(key)
-    with pytest.raises(ValueError, match="has run already, or was removed"):
+    with pytest.raises(ValueError, match="has run already, was removed"):
         triggers.remove(key)
 
 
 def test_removing_what_is_no_trigger_is_refused(triggers: Triggers) -> None:
     key: Any = "startup"
-    with pytest.raises(TypeError, match="not what addSystemEventTrigger returned"):
+    with pytest.raises(ValueError, match="never was one"):
         triggers.remove(key)
