@@ -1,0 +1,1 @@
+"""Tests of looping calls, cooperative tasks, virtual time and scripts."""
