@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tools import demo
+from tools.system_packages import Program, install
 
 
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +64,28 @@ def test_a_machine_without_python_is_told_what_is_needed(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "Python 3.11 or newer" in done.stdout
     assert "no Python at all" in done.stdout
+
+
+def test_of_several_versions_in_folders_of_their_own_the_newest_is_taken(tmp_path: Path) -> None:
+    for version in ("9.6", "15", "14"):
+        folder = tmp_path / version / "bin"
+        folder.mkdir(parents=True)
+        an_interpreter(folder, "database", "exit 0")
+    program = Program("database", ("no-such-command", f"{tmp_path}/*/bin/database"), ("database",))
+    assert program.path() == str(tmp_path / "15" / "bin" / "database")
+    assert Program("database", (f"{tmp_path}/*/sbin/database",), ("database",)).path() is None
+
+
+@pytest.mark.parametrize("owned", [False, True], ids=["absent", "there"])
+def test_settings_are_there_before_the_package_and_replace_nothing(tmp_path: Path, owned: bool) -> None:
+    settings = tmp_path / "etc" / "database.conf"
+    if owned:
+        settings.parent.mkdir()
+        settings.write_text("the owner's")
+    an_interpreter(tmp_path, "apt-get", f'case "$*" in *update) ;; *) cat {settings} > {tmp_path}/seen;; esac')
+    program = Program("database", ("no-such-command",), ("database",), ((str(settings), "100 % 'ours'\n"),))
+    install([program], ["env", f"PATH={tmp_path}:{os.environ['PATH']}"])
+    assert (tmp_path / "seen").read_text() == ("the owner's" if owned else "100 % 'ours'\n")
 
 
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
