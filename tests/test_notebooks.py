@@ -28,6 +28,40 @@ def test_a_notebook_runs_and_its_page_needs_no_other_host(path: Path, tmp_path: 
     assert not FETCHED.findall(page.read_text(encoding="utf-8"))
 
 
+LABS = [path for path in NOTEBOOKS if "### Exercise" in path.read_text(encoding="utf-8")]
+SOLUTION = re.compile(r"<summary>Solution</summary>\s*```python\n(.*?)```", re.DOTALL)
+
+
+def solve(notebook: nbformat.NotebookNode) -> int:
+    """Put each solution in the place of the stub above it; how many there are."""
+    solved, stub = 0, None
+    for cell in notebook.cells:
+        if "exercise" in cell.metadata.get("tags", ()):
+            stub = cell
+        elif cell.cell_type == "markdown" and (found := SOLUTION.search(cell.source)):
+            assert stub is not None, f"a solution without an exercise: {cell.source}"
+            stub.source, stub = found.group(1), None
+            solved += 1
+    return solved
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    """Everything that the cells printed."""
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", ()))
+    return "".join(output.get("text", "") for output in outputs)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("path", LABS, ids=lambda path: path.stem)
+def test_the_solutions_of_a_lab_pass_its_checks_and_the_stubs_do_not(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    assert demo.run(notebook, path.parent) is None
+    assert not re.search(r"exercise \d+: solved", printed(notebook))
+    count = solve(notebook)
+    assert demo.run(notebook, path.parent) is None
+    assert re.findall(r"exercise (\d+): solved", printed(notebook)) == [str(n) for n in range(1, count + 1)]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_kept_clean_and_names_its_kernel(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)

@@ -7,6 +7,7 @@ the cell itself is running. A cell that ends with ``settle()`` stays until its c
 from __future__ import annotations
 
 import time
+from contextvars import Context
 from typing import Any
 
 from wirebook import reactor
@@ -21,10 +22,10 @@ class _Watch:
         self.depth = 0
         self.last = time.monotonic()
 
-    def begin(self, cause: str, subject: object) -> None:
+    def begin(self, cause: str, subject: object, origin: Context | None = None) -> None:
         self.depth += 1
         if self.earlier is not None:
-            self.earlier.begin(cause, subject)
+            self.earlier.begin(cause, subject, origin)
 
     def end(self) -> None:
         self.depth -= 1

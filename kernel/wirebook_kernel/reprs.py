@@ -5,12 +5,14 @@ IPython is told how to show them, type by type, so that core needs to know nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wirebook import Deferred, Failure
+from wirebook.deferred import ChainState, chainState
 from wirebook.reactor.timers import DelayedCall
+from wirebook.trace import TracedStep, name_and_place, traced_steps
 from wirebook.transports.listening import Port
 from wirebook.transports.stream import StreamTransport
 from wirebook.turn import turn
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 MOST_TEXT = 400
+MOST_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +72,72 @@ def picture_timer(call: DelayedCall) -> Picture:
 
 
 def picture_deferred(deferred: Deferred[Any]) -> Picture:
-    """A Deferred. Looking at a failure does not handle it: it is still reported if nobody does."""
+    """A Deferred and its chain. Looking at a failure does not handle it: it is still reported if nobody does."""
     with turn:
-        steps = len(deferred._steps)
-        state, value = _outcome(deferred)
-    facts = [("next", counted(steps, "callback") if steps else ""), ("cell", describe_cell(deferred))]
-    return Picture("Deferred", state, _known(facts), value)
+        chain = chainState(deferred)
+        state, value = _outcome(deferred, chain)
+        traced = traced_steps(deferred)
+    coming = len(chain.pending)
+    facts = [("next", counted(coming, "callback") if coming else ""), ("cell", describe_cell(deferred))]
+    lines = [*([value] if value else []), *_steps_taken(traced), *_steps_to_come(chain)]
+    return Picture("Deferred", state, _known(facts), "\n".join(lines))
 
 
-def _outcome(deferred: Deferred[Any]) -> tuple[str, str]:
+def _outcome(deferred: Deferred[Any], chain: ChainState) -> tuple[str, str]:
     """The state in a word, and what is known about the result."""
+    if chain.waitsFor is not None:
+        return "waiting", f"for {chain.waitsFor!r}"
     if not deferred.called:
         return ("paused" if deferred.paused else "waiting"), ""
     result = deferred.result
-    if isinstance(result, Deferred):
-        return "waiting", f"for {result!r}"
     state = "paused" if deferred.paused else "failed" if isinstance(result, Failure) else "fired"
     if isinstance(result, Failure):
-        return state, _short(f"{result.type.__qualname__}: {result.getErrorMessage()}")
+        error = _short(f"{result.type.__qualname__}: {result.getErrorMessage()}")
+        return state, f"{error}\n{_where(result)}".rstrip()
     return state, _short(repr(result[:MOST_TEXT] if isinstance(result, bytes | str) else result))
+
+
+def _steps_taken(steps: Sequence[TracedStep]) -> Iterator[str]:
+    """A line for what the chain began with, then one for each step that was traced."""
+    if len(steps) > MOST_STEPS:
+        yield f"⋮ {counted(len(steps) - MOST_STEPS, 'earlier step')}"
+        steps = steps[-MOST_STEPS:]
+    if steps:
+        yield f"▸ {steps[0].given}"
+    for step in steps:
+        if step.outcome == "waits":
+            yield f"… {step.callback} → another Deferred"
+            continue
+        place = f", {step.raised or step.place}" if step.outcome == "failed" else ""
+        yield f"{_SIGNS[step.outcome]} {step.callback} → {step.result} ({span(step.seconds)}{place})"
+
+
+_SIGNS = {"value": "✔", "failed": "✘"}
+
+
+def _steps_to_come(chain: ChainState) -> Iterator[str]:
+    """A line for each callback that is still to be called."""
+    for callback, errback in chain.pending[:MOST_STEPS]:
+        if callback is errback:
+            yield f"○ {_name(callback)}, also after a failure"
+        elif errback is None:
+            yield f"○ {_name(callback)}"
+        else:
+            first = f"{_name(callback)}, " if callback is not None else ""
+            yield f"○ {first}after a failure {_name(errback)}"
+    if len(chain.pending) > MOST_STEPS:
+        yield f"⋮ {len(chain.pending) - MOST_STEPS:,} more"
+
+
+def span(seconds: float) -> str:
+    """A time span as steps have it: ``12 µs``, ``3.4 ms``, ``1.2 s``."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _name(callback: object) -> str:
+    return name_and_place(callback)[0]
 
 
 def picture_failure(failure: Failure) -> Picture:

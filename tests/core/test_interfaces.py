@@ -60,6 +60,7 @@ PROMISES = {
     interfaces.IListeningPort: ["Port"],
     interfaces.IConnector: ["Connector"],
     interfaces.IReactorTCP: ["Reactor"],
+    interfaces.IReactorThreads: ["Reactor"],
     interfaces.IDelayedCall: ["DelayedCall"],
     interfaces.IHandle: ["Port", "Server", "Client", "DelayedCall"],
     Poller: ["SelectPoller", type(best_poller()).__name__],

@@ -10,7 +10,15 @@ from tests.conftest import Reports
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, free_port, serving
 from wirebook.deferred import CancelledError
 from wirebook.error import ConnectionDone, ConnectionRefusedError, UserError
-from wirebook.protocol import ClientCreator, ClientFactory, Factory, Protocol, ServerFactory
+from wirebook.protocol import (
+    ClientCreator,
+    ClientFactory,
+    ConnectedDatagramProtocol,
+    DatagramProtocol,
+    Factory,
+    Protocol,
+    ServerFactory,
+)
 from wirebook.transports.reactor import Reactor
 
 
@@ -148,3 +156,38 @@ def test_a_protocol_that_raises_when_connected_fails_the_attempt(reactor: Reacto
         ClientCreator(reactor, Raising).connectTCP("127.0.0.1", port.port).wait(PATIENCE)
     (record,) = reported()
     assert "Raising.makeConnection() raised" in record.getMessage()
+
+
+# --- datagrams
+
+
+def test_a_datagram_protocol_starts_with_its_first_port_and_stops_with_its_last() -> None:
+    class Noting(DatagramProtocol):
+        def __init__(self) -> None:
+            self.events: list[tuple[str, Any]] = []
+
+        def startProtocol(self) -> None:
+            self.events.append(("start", self.transport))
+
+        def stopProtocol(self) -> None:
+            self.events.append(("stop", self.transport))
+
+    noting = Noting()
+    noting.makeConnection("first")
+    noting.makeConnection("second")
+    noting.doStop()
+    assert (noting.transport, noting.numPorts) == ("second", 1)
+    noting.doStop()
+    noting.doStop()
+    assert noting.events == [("start", "first"), ("stop", None)]
+
+
+def test_a_datagram_protocol_ignores_what_it_does_not_override() -> None:
+    plain, connected = DatagramProtocol(), ConnectedDatagramProtocol()
+    for protocol in (plain, connected):
+        protocol.makeConnection("transport")
+        protocol.connectionRefused()
+        protocol.doStop()
+    plain.datagramReceived(b"", None)
+    connected.datagramReceived(b"")
+    assert (plain.logPrefix(), connected.logPrefix()) == ("DatagramProtocol", "ConnectedDatagramProtocol")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextvars import Context
 
 import pytest
 
@@ -81,7 +82,7 @@ class Trace:
     def __init__(self) -> None:
         self.begun = self.ended = 0
 
-    def begin(self, cause: str, subject: object) -> None:
+    def begin(self, cause: str, subject: object, origin: Context | None = None) -> None:
         self.begun += 1
 
     def end(self) -> None:

@@ -60,7 +60,7 @@ class HasHandles(Protocol):
     def seconds(self) -> float:
         """The time now, on the scale of a handle's ``born``."""
 
-    def callFromThread(self, callable: Callable[..., Any], *args: Any) -> None:
+    def callFromThread(self, callable: Callable[..., Any], /, *args: Any) -> None:
         """Call it on the reactor's thread."""
 
 

@@ -53,6 +53,12 @@ def lives_half_closed(protocol: Any) -> bool:
     return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")
 
 
+def factory_label(factory: Any) -> str:
+    """The name of the protocol class that a factory builds, or of the factory's class."""
+    protocol = getattr(factory, "protocol", None)
+    return protocol.__name__ if isinstance(protocol, type) else type(factory).__name__
+
+
 class StreamState:
     """The ground floor of `StreamTransport`, which documents the attributes."""
 

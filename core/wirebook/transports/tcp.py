@@ -18,6 +18,7 @@ from wirebook.error import (
 from wirebook.failure import Failure
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.poller import WRITE
+from wirebook.transports._state import factory_label
 from wirebook.transports.stream import StreamTransport
 from wirebook.turn import in_turn
 
@@ -212,9 +213,3 @@ class Client(Connection):
 
 class BindFailed(OSError):
     """The local address of a connection could not be taken."""
-
-
-def factory_label(factory: Any) -> str:
-    """The name of the protocol class that a factory builds, or of the factory's class."""
-    protocol = getattr(factory, "protocol", None)
-    return protocol.__name__ if isinstance(protocol, type) else type(factory).__name__
