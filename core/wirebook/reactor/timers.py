@@ -231,16 +231,21 @@ class TimerQueue:
         self._numbers = count()
 
     def timeout(self) -> float:
-        """How many seconds to wait for the next call; 0 when there is work to do, -1 when there is no call."""
+        """How many seconds to wait for the next call at most; 0: there is work to do, -1: there is no call.
+
+        A call that was moved to later counts with its old time until that has come: most timeouts are put off again
+        and again, and sorting them in each time would cost more than one wait that ends too early.
+        """
         self.tidy()
         if self.recent or self.worn:
             return 0.0
-        heap = self._soonest()
+        now = self.now()
+        heap = self._soonest(INFINITE, now)
         if heap is None:
             self.first = INFINITE
             return 0.0 if self.heap else -1.0
         self.first = due = heap[0][0]
-        return max(0.0, due - self.now())
+        return max(0.0, due - now)
 
     def pop_due(self, now: float) -> DelayedCall | None:
         """Take out the first call that is due at `now`, or None; from then on it counts as called."""
@@ -254,7 +259,7 @@ class TimerQueue:
 
     def take_sorted(self, now: float) -> DelayedCall | None:
         """As `pop_due`, but recent calls do not count, and a great many dead ones may hide one that is due."""
-        while (heap := self._soonest(now)) is not None:
+        while (heap := self._soonest(now, now)) is not None:
             call = heappop(heap)[2]
             try:
                 del call._queue
@@ -272,10 +277,11 @@ class TimerQueue:
         heap, worn = self.heap, self.worn
         return worn if worn and not (heap and heap[0] < worn[0]) else heap
 
-    def _soonest(self, latest: float = INFINITE) -> list[Entry] | None:
+    def _soonest(self, latest: float, now: float) -> list[Entry] | None:
         """The heap whose first entry is the soonest of all, and of use, and due at `latest`.
 
-        None when there is none, or none has been found among a portion of dead ones.
+        Entries of calls that were moved are put in their place where their old time is not after `now`. None
+        when there is no such heap, or none has been found among a portion of dead entries.
         """
         for _ in range(PORTION):
             heap = self._front()
@@ -285,7 +291,7 @@ class TimerQueue:
             if call._number != number or call.func is None:
                 heappop(heap)
                 self.dead -= 1
-            elif call.time > due:
+            elif due <= now and call.time > due:
                 heapreplace(heap, (call.time, number, call))
             else:
                 return heap
