@@ -3,21 +3,84 @@
 ``from wirebook import reactor, Deferred, Protocol, Factory`` is all that a first server needs.
 """
 
+from typing import TYPE_CHECKING
+
 from wirebook.deferred import (
     AlreadyCalledError,
     CancelledError,
     Deferred,
+    DeferredList,
     TimeoutError,
     ensureDeferred,
     fail,
+    gatherResults,
+    inlineCallbacks,
     maybeDeferred,
+    race,
     succeed,
 )
-from wirebook.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from wirebook.failure import Failure
 from wirebook.installed import install
-from wirebook.protocol import ClientCreator, ClientFactory, Factory, Protocol, ServerFactory
+from wirebook.logger import Logger
+from wirebook.protocol import (
+    ClientCreator,
+    ClientFactory,
+    DatagramProtocol,
+    Factory,
+    ProcessProtocol,
+    Protocol,
+    ServerFactory,
+)
 from wirebook.transports import Reactor
+
+if TYPE_CHECKING:
+    from wirebook.endpoints import (
+        HostnameEndpoint,
+        TCP4ClientEndpoint,
+        TCP4ServerEndpoint,
+        clientFromString,
+        connectProtocol,
+        serverFromString,
+    )
+    from wirebook.task import Clock, LoopingCall, deferLater
+    from wirebook.threads import deferToThread
+    from wirebook.trace import TurnTrace, tracing
+    from wirebook.transports.conditions import Conditions, conditions
+    from wirebook.transports.memory import memory_pair
+else:
+    # What a server or a kernel needs not at its start is loaded when it is first asked for.
+    _LATER = {
+        "wirebook.endpoints": (
+            "HostnameEndpoint",
+            "TCP4ClientEndpoint",
+            "TCP4ServerEndpoint",
+            "clientFromString",
+            "connectProtocol",
+            "serverFromString",
+        ),
+        "wirebook.task": ("Clock", "LoopingCall", "deferLater"),
+        "wirebook.threads": ("deferToThread",),
+        "wirebook.trace": ("TurnTrace", "tracing"),
+        "wirebook.transports.conditions": ("Conditions", "conditions"),
+        "wirebook.transports.memory": ("memory_pair",),
+    }
+
+    def __getattr__(name):
+        """A name of `_LATER`, or one of its modules."""
+        from importlib import import_module
+
+        for module, names in _LATER.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(module), name)
+                return value
+            if module == f"wirebook.{name}":
+                return import_module(module)
+        raise AttributeError(f"module 'wirebook' has no attribute {name!r}", name=name, obj=None)
+
+    def __dir__():
+        """Everything that can be asked for, loaded or not."""
+        return sorted({*globals(), *__all__})
+
 
 # The process's reactor. The name is also that of the package wirebook.reactor, which the imports above have
 # loaded: from here on the attribute is the instance, and modules below it import the package by its full name.
@@ -29,19 +92,38 @@ __all__ = [
     "CancelledError",
     "ClientCreator",
     "ClientFactory",
+    "Clock",
+    "Conditions",
+    "DatagramProtocol",
     "Deferred",
+    "DeferredList",
     "Factory",
     "Failure",
+    "HostnameEndpoint",
+    "Logger",
+    "LoopingCall",
+    "ProcessProtocol",
     "Protocol",
     "Reactor",
     "ServerFactory",
     "TCP4ClientEndpoint",
     "TCP4ServerEndpoint",
     "TimeoutError",
+    "TurnTrace",
+    "clientFromString",
+    "conditions",
     "connectProtocol",
+    "deferLater",
+    "deferToThread",
     "ensureDeferred",
     "fail",
+    "gatherResults",
+    "inlineCallbacks",
     "maybeDeferred",
+    "memory_pair",
+    "race",
     "reactor",
+    "serverFromString",
     "succeed",
+    "tracing",
 ]

@@ -11,7 +11,8 @@ import errno
 import os
 import signal
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from wirebook.deferred import CancelledError
 
@@ -26,10 +27,39 @@ class _Sentence(Exception):
         return detail or self.sentence
 
 
+# --- what a host knows of an error -----------------------------------------------------------------------
+
+Adviser: TypeAlias = Callable[[Exception], str]
+_adviser: Adviser | None = None
+
+
+def setAdviser(adviser: Adviser | None) -> None:
+    """Let `adviser` add to the text of network errors what it knows beyond them: who has a port, who listens.
+
+    It is called with the error when somebody reads its text for the first time, on any thread, also in the turn,
+    so it must be quick and not raise. It returns a clause that says what is the case and what can be done, or
+    nothing. None: nobody knows more.
+    """
+    global _adviser
+    _adviser = adviser
+
+
+class _Advised(_Sentence):
+    """An error that a host may know more about."""
+
+    _advice: str | None = None
+
+    def _advised(self, default: str = "") -> str:
+        """What follows the text: the adviser's clause, or `default`."""
+        if self._advice is None and _adviser is not None:
+            self._advice = _adviser(self)
+        return f"; {self._advice}" if self._advice else default
+
+
 # --- listening -------------------------------------------------------------------------------------------
 
 
-class BindError(_Sentence):
+class BindError(_Advised):
     """The local address could not be taken."""
 
     sentence = "the local address could not be bound"
@@ -38,9 +68,11 @@ class BindError(_Sentence):
 class CannotListenError(BindError):
     """A port could not be opened.
 
-    ``interface`` and ``port`` are what was asked for (None and the path of a UNIX socket), ``socketError`` is the
-    operating system's answer.
+    ``interface`` and ``port`` are what was asked for (None and the path of a UNIX socket), ``transportName`` what
+    was to listen there ("TCP" or "UDP"), ``socketError`` is the operating system's answer.
     """
+
+    transportName = "TCP"
 
     def __init__(self, interface: str | None, port: int | str, socketError: OSError) -> None:
         super().__init__(interface, port, socketError)
@@ -51,8 +83,8 @@ class CannotListenError(BindError):
     def __str__(self) -> str:
         reason = describe(self.socketError)
         if self.interface is None:
-            return f"cannot listen on {self.port}: {reason}"
-        hint = _LISTEN_HINTS.get(self.socketError.errno or 0, "")
+            return f"cannot listen on {self.port}: {reason}{self._advised()}"
+        hint = self._advised(_LISTEN_HINTS.get(self.socketError.errno or 0, ""))
         return f"cannot listen on {self.interface}:{self.port}: {reason}{hint}"
 
 
@@ -112,14 +144,18 @@ class MulticastJoinError(_Sentence):
 # --- connecting ------------------------------------------------------------------------------------------
 
 
-class ConnectError(_Sentence):
-    """A connection attempt failed. ``osError`` is the errno, where there is one."""
+class ConnectError(_Advised):
+    """A connection attempt failed. ``osError`` is the errno and ``address`` where it led, where these are known."""
 
     sentence = "the connection attempt failed"
+    address: Any = None
 
     def __init__(self, osError: int | None = None, string: str = "") -> None:
         super().__init__(*([string] if string else []))
         self.osError = osError
+
+    def __str__(self) -> str:
+        return super().__str__() + self._advised()
 
 
 class ConnectBindError(ConnectError):
@@ -215,11 +251,13 @@ def getConnectError(e: Exception | tuple[int, str]) -> ConnectError:
     return kind(number, text)
 
 
-def connect_error(number: int, target: str = "") -> ConnectError:
-    """The `ConnectError` for an errno, naming the target ("127.0.0.1:8007") when it is given."""
+def connect_error(number: int, target: object = None) -> ConnectError:
+    """The `ConnectError` for an errno, with the target, an address or its text, when that is given."""
     kind = _CONNECT_ERRORS.get(number, ConnectError)
     sentence = kind.sentence if kind is not ConnectError else os.strerror(number)
-    return kind(number, f"cannot connect to {target}: {sentence}" if target else sentence)
+    error = kind(number, f"cannot connect to {target}: {sentence}" if target else sentence)
+    error.address = target
+    return error
 
 
 # --- connections -----------------------------------------------------------------------------------------

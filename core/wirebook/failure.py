@@ -11,7 +11,6 @@ frame that leads to the exception closes a ring. Methods here that raise therefo
 
 from __future__ import annotations
 
-import pickle
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -264,6 +263,8 @@ class Failure(BaseException, Steering):
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
+        import pickle
+
         value, kind = self.value, self.type
         try:
             pickle.loads(pickle.dumps((value, kind)))

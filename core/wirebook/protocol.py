@@ -5,16 +5,29 @@ A protocol never opens a socket and a transport never parses. The two meet in ``
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from wirebook.deferred import Deferred
-from wirebook.error import ConnectionDone
+from wirebook.error import ConnectingCancelledError, ConnectionDone, NoProtocol, NotConnectingError
 from wirebook.failure import Failure
+from wirebook.installed import the_reactor
+from wirebook.logger import report_event
+from wirebook.turn import in_turn
 
 if TYPE_CHECKING:
-    from wirebook.interfaces import IAddress, IConnector, IReactorTCP, ITCPTransport
+    from wirebook.interfaces import (
+        IAddress,
+        IConnector,
+        IDelayedCall,
+        IProcessTransport,
+        IReactorTCP,
+        IReactorTime,
+        ITCPTransport,
+    )
 
 connectionDone = Failure(ConnectionDone())
 
@@ -46,6 +59,53 @@ class Protocol(BaseProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Called once, at the end. `reason` wraps `ConnectionDone`, `ConnectionLost` or what was raised."""
+
+    def logPrefix(self) -> str:
+        """A short name for logs."""
+        return type(self).__name__
+
+
+class ProcessProtocol(BaseProtocol):
+    """A protocol for a child process; see ``reactor.spawnProcess``. Override the events that matter."""
+
+    transport: IProcessTransport
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Called with what the process wrote to its descriptor `childFD`. Calls `outReceived` or `errReceived`."""
+        if childFD == 1:
+            self.outReceived(data)
+        elif childFD == 2:
+            self.errReceived(data)
+
+    def outReceived(self, data: bytes) -> None:
+        """Called with what the process wrote to its standard output."""
+
+    def errReceived(self, data: bytes) -> None:
+        """Called with what the process wrote to its standard error output."""
+
+    def childConnectionLost(self, childFD: int) -> None:
+        """Called when the pipe to descriptor `childFD` is closed. Calls one of the next three."""
+        if childFD == 0:
+            self.inConnectionLost()
+        elif childFD == 1:
+            self.outConnectionLost()
+        elif childFD == 2:
+            self.errConnectionLost()
+
+    def inConnectionLost(self) -> None:
+        """Called when the pipe to its standard input is closed."""
+
+    def outConnectionLost(self) -> None:
+        """Called when the pipe from its standard output is closed."""
+
+    def errConnectionLost(self) -> None:
+        """Called when the pipe from its standard error output is closed."""
+
+    def processExited(self, reason: Failure) -> None:
+        """Called when the process has exited. `reason` wraps `ProcessDone` or `ProcessTerminated`."""
+
+    def processEnded(self, reason: Failure) -> None:
+        """Called at the very end: it has exited and all pipes are closed, so that all output was delivered."""
 
 
 class Factory:
@@ -122,6 +182,119 @@ class ClientFactory(Factory):
         """Called when an established connection ended; ``connector.connect()`` makes a new one."""
 
 
+class ReconnectingClientFactory(ClientFactory):
+    """A client factory that connects again when an attempt failed or a connection ended, less and less often.
+
+    The first wait is ``initialDelay`` seconds; each one is ``factor`` times as long as the one before, but no longer
+    than ``maxDelay``. ``jitter`` varies it by that share at random (normally distributed; None: not at all), so that
+    the clients of a server that was down do not all come at once. After ``maxRetries`` waits in a row (None: any
+    number) it gives up. Call `resetDelay` when a connection has proved good, in ``connectionMade`` for instance.
+
+    ``delay`` is the next wait, ``retries`` how many there were in a row, ``continueTrying`` whether it goes on, and
+    ``connector`` the one in use. ``clock`` is whose time counts, by default (None) the process's reactor's. A copy
+    by pickle keeps the settings and begins anew.
+    """
+
+    initialDelay: float = 1.0
+    maxDelay: float = 3600
+    factor: float = 2.7182818284590451
+    jitter: float | None = 0.119626565582
+    maxRetries: int | None = None
+    retries = 0
+    continueTrying = 1
+    connector: Any = None
+    clock: IReactorTime | None = None
+    _callID: IDelayedCall | None = None
+    _delay: float | None = None
+
+    @property
+    def delay(self) -> float:
+        """The next wait in seconds."""
+        return self.initialDelay if self._delay is None else self._delay
+
+    @delay.setter
+    def delay(self, delay: float) -> None:
+        self._delay = delay
+
+    def startedConnecting(self, connector: IConnector) -> None:
+        self.connector = connector
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self._ended(connector)
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        self._ended(connector)
+
+    def _ended(self, connector: IConnector) -> None:
+        if self.continueTrying:
+            self.connector = connector
+            self.retry()
+
+    @in_turn
+    def retry(self, connector: IConnector | None = None) -> None:
+        """Let `connector` connect after a wait; None means the one in use. `ValueError` when there is none. Any thread.
+
+        It is not done after `stopTrying`, nor when ``maxRetries`` are used up.
+        """
+        connector = connector or self.connector
+        if not self.continueTrying:
+            self._tell(f"{connector} is given up: stopTrying() was called")
+            return
+        if connector is None:
+            raise ValueError("there is no connector to retry: give one, or connect first")
+        self.retries += 1
+        if self.maxRetries is not None and self.retries > self.maxRetries:
+            self._tell(f"{connector} is given up: {self.maxRetries} retries have failed")
+            return
+        self.delay = self._jittered()
+        self._tell(f"{connector} connects again in {self.delay:.1f} seconds")
+        self._stop_waiting()
+        self._callID = (self.clock or the_reactor()).callLater(self.delay, self._reconnect, connector)
+        self.delay = min(self.delay * self.factor, self.maxDelay)
+
+    def _jittered(self) -> float:
+        if not self.jitter:
+            return self.delay
+        from random import normalvariate
+
+        delay = normalvariate(self.delay, self.delay * self.jitter)
+        # What is over the maximum is mirrored, so that at the maximum the waits still differ.
+        return max(0.0, min(delay, 2 * max(self.maxDelay, self.delay) - delay))
+
+    def _reconnect(self, connector: IConnector) -> None:
+        self._callID = None
+        connector.connect()
+
+    def _stop_waiting(self) -> None:
+        call, self._callID = self._callID, None
+        if call is not None and call.active():
+            call.cancel()
+
+    def _tell(self, what: str) -> None:
+        if self.noisy:
+            report_event(f"{self.logPrefix()}: {what}", level=logging.INFO)
+
+    @in_turn
+    def stopTrying(self) -> None:
+        """Connect no more: end a wait or an attempt under way. A connection that stands stays. Any thread."""
+        self._stop_waiting()
+        self.continueTrying = 0
+        if self.connector is not None:
+            with suppress(NotConnectingError):
+                self.connector.stopConnecting()
+
+    @in_turn
+    def resetDelay(self) -> None:
+        """Begin with the first wait again, and try (again): the connection has proved good. Any thread."""
+        self._delay = None
+        self.retries = 0
+        self.continueTrying = 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        passing = {"connector", "retries", "_delay", "continueTrying", "_callID", "clock"}
+        return {name: value for name, value in vars(self).items() if name not in passing}
+
+
 _FACTORY_METHODS = ("buildProtocol", "doStart", "doStop")
 _CLIENT_METHODS = (*_FACTORY_METHODS, "startedConnecting", "clientConnectionFailed", "clientConnectionLost")
 
@@ -138,21 +311,83 @@ def check_factory(factory: Any, verb: str, client: bool = False) -> None:
         )
 
 
+class AbstractDatagramProtocol:
+    """What every protocol over datagrams has: a transport while it is in use, and the count of its ports."""
+
+    transport: Any = None
+    numPorts = 0
+    noisy = True
+
+    def makeConnection(self, transport: Any) -> None:
+        """Take the transport and call `doStart`. Called by the transport."""
+        self.transport = transport
+        self.doStart()
+
+    def doStart(self) -> None:
+        """Count one more port that uses this protocol; the first one calls `startProtocol`."""
+        if self.numPorts == 0:
+            self.startProtocol()
+        self.numPorts += 1
+
+    def doStop(self) -> None:
+        """Count one less; the last one takes the transport away and calls `stopProtocol`."""
+        if self.numPorts == 0:
+            return
+        self.numPorts -= 1
+        if self.numPorts == 0:
+            self.transport = None
+            self.stopProtocol()
+
+    def startProtocol(self) -> None:
+        """Called when the first port is open; the transport may be used. Override it."""
+
+    def stopProtocol(self) -> None:
+        """Called when the last port has closed. Override it."""
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Called with every datagram, whole, and with its sender: a pair (host, port) for UDP. Override it.
+
+        Datagrams may be lost, doubled, or come in another order than they were sent in.
+        """
+
+
+class DatagramProtocol(AbstractDatagramProtocol):
+    """A protocol over datagrams: subclass it and override `datagramReceived`."""
+
+    def logPrefix(self) -> str:
+        """A short name for logs."""
+        return type(self).__name__
+
+    def connectionRefused(self) -> None:
+        """Called in connected mode when the peer's machine said that nobody is there; for an earlier write."""
+
+
+class ConnectedDatagramProtocol(DatagramProtocol):
+    """A protocol for ``connectUNIXDatagram``, where there is only one peer. UDP takes any `DatagramProtocol`."""
+
+    def datagramReceived(self, datagram: bytes) -> None:  # type: ignore[override]  # Twisted's signature
+        """Called with every datagram, whole. Override it."""
+
+    def connectionFailed(self, failure: Failure) -> None:
+        """Called when there is no peer to connect to."""
+
+
 class OneConnection(ClientFactory):
     """A client factory for one connection, which reports how it went through the Deferred ``connected``.
 
-    The protocol comes from `factory`. Cancelling the Deferred ends the attempt.
+    The protocol comes from `factory`; when that raises or gives None the Deferred fails. Cancelling it ends the
+    attempt, and it fails with `ConnectingCancelledError`.
     """
 
     noisy = False
 
     def __init__(self, factory: Any) -> None:
-        check_factory(factory, "connect")
         self.factory = factory
         self.connector: IConnector | None = None
         self.connected: Deferred[Any] = Deferred(self._cancel)
 
     def doStart(self) -> None:
+        check_factory(self.factory, "connect")
         self.factory.doStart()
 
     def doStop(self) -> None:
@@ -162,12 +397,24 @@ class OneConnection(ClientFactory):
         self.connector = connector
 
     def _cancel(self, _: Deferred[Any]) -> None:
-        if self.connector is not None:
-            self.connector.stopConnecting()
+        connector = self.connector
+        if connector is not None:
+            self.connected.errback(ConnectingCancelledError(connector.getDestination()))
+            try:
+                connector.stopConnecting()
+            except NotConnectingError:
+                # It was cancelled in connectionMade().
+                connector.disconnect()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        protocol = self.factory.buildProtocol(addr)
-        return None if protocol is None else _Announcing(protocol, self.connected)
+        try:
+            protocol = self.factory.buildProtocol(addr)
+            if protocol is None:
+                raise NoProtocol
+        except (Exception, KeyboardInterrupt):
+            self.connected.errback()
+            return None
+        return _Announcing(protocol, self.connected)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if not self.connected.called:
@@ -181,7 +428,8 @@ class OneConnection(ClientFactory):
 class _Announcing:
     """Stands in for a protocol until it is connected, then steps aside and fires the Deferred.
 
-    The Deferred fires after ``connectionMade``, so its callbacks may use the transport at once.
+    The Deferred fires after ``connectionMade``, so its callbacks may use the transport at once. Whoever goes on to
+    call this one, because it keeps no ``protocol`` for others to set, calls the protocol.
     """
 
     def __init__(self, protocol: Any, connected: Deferred[Any]) -> None:
@@ -189,9 +437,15 @@ class _Announcing:
         self.connected = connected
 
     def makeConnection(self, transport: Any) -> None:
-        transport.protocol = self.protocol
+        if getattr(transport, "protocol", None) is self:
+            transport.protocol = self.protocol
         self.protocol.makeConnection(transport)
-        self.connected.callback(self.protocol)
+        if not self.connected.called:
+            # What only stands before the program's protocol, as network conditions do, says for whom.
+            self.connected.callback(getattr(self.protocol, "stands_for", self.protocol))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.protocol, name)
 
 
 class _Anonymous(Factory):

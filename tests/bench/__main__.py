@@ -15,7 +15,9 @@ from typing import Any
 from tests.bench.children import CORES, ChildError
 from tests.bench.results import Measure, Options, Section, as_json, show, show_measures, write
 
-BENCHES = ("echo", "kernel", "descriptors", "deferred", "timers")
+BENCHES = (
+    "echo", "connect", "idle", "unix", "udp", "backlog", "kernel", "descriptors", "deferred", "timers", "tls",
+)  # fmt: skip
 OUTPUT = Path(__file__).parents[2] / "build" / "bench.json"
 
 

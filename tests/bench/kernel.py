@@ -1,5 +1,6 @@
 """An echo server in a cell: how fast at rest, with a live view open, and beside a cell that spins.
 
+And what a kernel costs beside ipykernel's: until it has run its first cell, and for each cell that does nothing.
 The stock kernel with an asyncio server on its own loop is the peer. Like every server here a kernel has one
 core and the load generator another, so a spinning cell and the reactor share one core and one interpreter.
 """
@@ -21,6 +22,7 @@ CONNECTIONS = 50
 PROBE_RATE = 200.0
 LISTEN_CONNECTIONS = 500  # the longest batches, so the longest waits for the turn
 LISTENS = 300
+NOTHINGS = 100  # cells that do nothing
 
 SERVER = """
 from wirebook import Factory, Protocol, reactor
@@ -67,7 +69,9 @@ def run(options: Options) -> Section:
         rates = interleave(states, options.rounds, lambda state: states[state]())
         probes = [round_trips(ours, port, options.seconds) for _ in range(options.rounds)]
         listens = [listen_times(ours, port, options.seconds) for _ in range(options.rounds)]
-    return describe(rates, probes, listens)
+    section = describe(rates, probes, listens)
+    add_costs(section, options.rounds)
+    return section
 
 
 def watched(notebook: Notebook, measure: Callable[[], Load]) -> Load:
@@ -147,3 +151,23 @@ def add_measures(
         at_most("round trip beside a spinning cell, p99", p99, 10, "ms"),
         at_most("listenTCP in a cell under full load, p99", listen, 20, "ms"),
     ]
+
+
+def add_costs(section: Section, rounds: int) -> None:
+    """Start time and the round trip of a cell, beside ipykernel's own."""
+    kernels = ("wirebook_kernel", "ipykernel_launcher")
+    for kernel in kernels:  # so that both find their bytecode
+        cost(kernel)
+    costs = interleave(kernels, rounds, cost)
+    for position, what, target in ((0, "kernel start", 1.2), (1, "round trip of an empty cell", 1.1)):
+        ours, theirs = ([each[position] for each in costs[kernel]] for kernel in kernels)
+        section.notes.append(f"{what}: {number(median(ours))} ms, ipykernel's {number(median(theirs))} ms.")
+        section.measures.append(at_most(f"{what} / ipykernel's", ratio(ours, theirs), target, "x"))
+    section.raw["start and cell, ms"] = costs
+
+
+def cost(kernel: str) -> tuple[float, float]:
+    """Milliseconds until a new kernel has run a cell, and of the cells after that (their median)."""
+    with Notebook(kernel) as notebook:
+        cells = [notebook.round_trip() for _ in range(NOTHINGS)]
+        return notebook.start_seconds * 1e3, median(cells) * 1e3

@@ -8,13 +8,18 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Self, TypeAlias
 
 from tests.bench.children import LOAD_CORES, Child, ChildError
 
 SOURCE = Path(__file__).with_name("load.c")
 BUILD = Path(__file__).parents[2] / "build" / "bench"
 SIZE = 1024
+WARMUP_SECONDS = 0.2  # as in load.c
 SPARE_SECONDS = 15.0
+HOLD_SECONDS = 120.0  # after which held connections are let go, whatever becomes of the benchmark
+# A server's port, or the path of its UNIX socket.
+Where: TypeAlias = int | str
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,15 @@ def program() -> str:
     return str(target)
 
 
-def run(mode: str, port: int, connections: int, seconds: float) -> Load:
-    """Run the load generator to its end. `mode` is ``echo`` or ``connect``. Raises `ChildError`."""
-    with start(mode, port, connections, seconds) as running:
+def run(mode: str, where: Where, connections: int, seconds: float, size: int = SIZE) -> Load:
+    """Run the load generator to its end. `mode` is ``echo``, ``connect`` or ``udp``. Raises `ChildError`."""
+    with start(mode, where, connections, seconds, size) as running:
         return running.finish()
 
 
-def start(mode: str, port: int, connections: int, seconds: float) -> Running:
+def start(mode: str, where: Where, connections: int, seconds: float, size: int = SIZE) -> Running:
     """Start the load generator; the result is a context manager."""
-    return Running([program(), mode, str(port), str(connections), str(SIZE), f"{seconds:g}"], seconds)
+    return Running([program(), mode, str(where), str(connections), str(size), f"{seconds:g}"], seconds)
 
 
 def result(line: str) -> Load:
@@ -75,22 +80,15 @@ class Running(Child):
         super().__init__(command, LOAD_CORES)
         self._seconds = seconds
 
-    def __enter__(self) -> Running:
-        return self
-
     def finish(self) -> Load:
         """Wait for its end and return what it saw. Raises `ChildError`."""
         return result(self.read_line(self._seconds + SPARE_SECONDS))
 
 
-class Probe(Running):
-    """Round trips on one connection, which is open before the measuring begins."""
+class Prepared(Running):
+    """A load generator that has connected when the context is entered, and begins when it is told."""
 
-    def __init__(self, port: int, seconds: float, rate: float) -> None:
-        command = [program(), "probe", str(port), "1", str(SIZE), f"{seconds:g}", f"{rate:g}"]
-        super().__init__(command, seconds)
-
-    def __enter__(self) -> Probe:
+    def __enter__(self) -> Self:
         if (first := self.read_line()) != "connected":
             self.close()
             result(first)
@@ -99,3 +97,17 @@ class Probe(Running):
     def start(self) -> None:
         """Begin to measure."""
         self.say("go")
+
+
+class Probe(Prepared):
+    """Round trips on one connection, which is open before the measuring begins."""
+
+    def __init__(self, where: Where, seconds: float, rate: float) -> None:
+        super().__init__([program(), "probe", str(where), "1", str(SIZE), f"{seconds:g}", f"{rate:g}"], seconds)
+
+
+class Held(Prepared):
+    """Connections that do nothing, until at the start each has to give one echo: the count of the result."""
+
+    def __init__(self, where: Where, connections: int, size: int = SIZE) -> None:
+        super().__init__([program(), "hold", str(where), str(connections), str(size), f"{HOLD_SECONDS:g}"], 0.0)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Empty
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from jupyter_client.manager import KernelManager
 
 from tests.bench.children import ENVIRONMENT, SERVER_CORES, ChildError
 
+BYTECODE = Path(__file__).parents[2] / "build" / "bench" / "bytecode"
 READY_SECONDS = 60.0
 CELL_SECONDS = 60.0
 DELTA_SECONDS = 10.0
@@ -46,6 +48,15 @@ def on_server_cores() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def compiled_code() -> dict[str, str]:
+    """The environment of processes that find everybody's bytecode compiled, as after an installation.
+
+    A checkout may be told to write none, and would then be compiled again at every start.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**environment, "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+
+
 class Notebook:
     """A kernel (``wirebook_kernel`` or ``ipykernel_launcher``) with cells to run; a context manager."""
 
@@ -53,23 +64,39 @@ class Notebook:
         specs = OneKernelSpec()
         specs.module = module
         self.manager = KernelManager(kernel_name=module, kernel_spec_manager=specs)
+        started = time.perf_counter()
         with on_server_cores():
-            self.manager.start_kernel(env={**os.environ, **ENVIRONMENT}, stderr=subprocess.DEVNULL)
-        self._client = self.connect()
+            self.manager.start_kernel(env={**compiled_code(), **ENVIRONMENT}, stderr=subprocess.DEVNULL)
+        self._client = self._open()
+        try:
+            self.run("pass")
+        except ChildError:
+            self._end()
+            raise
+        # From the command to the first cell's reply; clients that wait for silence have not begun to.
+        self.start_seconds = time.perf_counter() - started
 
     def __enter__(self) -> Notebook:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._client.stop_channels()
         self.manager.shutdown_kernel(now=True)
 
-    def connect(self) -> BlockingKernelClient:
-        """Another client, ready. Kills the kernel and raises `ChildError` if it does not answer."""
+    def _open(self) -> BlockingKernelClient:
         # Not manager.client(): its clients share one identity, so replies to one would reach another.
         client = BlockingKernelClient(connection_file=self.manager.connection_file)
         client.load_connection_file()
-        client.start_channels()
+        # Without the heartbeat, which takes a kernel that needs over a second to start on a busy machine for dead.
+        client.start_channels(hb=False)
+        return client
+
+    def connect(self) -> BlockingKernelClient:
+        """Another client, ready. Kills the kernel and raises `ChildError` if it does not answer."""
+        client = self._open()
         try:
             client.wait_for_ready(timeout=READY_SECONDS)
         except RuntimeError as error:
@@ -81,6 +108,12 @@ class Notebook:
     def run(self, code: str, result: str = "None") -> Any:
         """Run a cell to its end and return the literal value of the expression `result`."""
         return self.finish(self.start(code, result))
+
+    def round_trip(self) -> float:
+        """Seconds from sending a cell that does nothing to its reply."""
+        started = time.perf_counter()
+        self._reply(self._client.execute("pass"))
+        return time.perf_counter() - started
 
     def start(self, code: str, result: str = "None") -> str:
         """Start a cell and return the id of its request."""

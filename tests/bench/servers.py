@@ -1,5 +1,7 @@
 """The echo servers: ``python -m tests.bench.servers NAME`` prints its port and serves until it is killed.
 
+With ``--unix PATH`` it serves a UNIX-domain socket there, and prints that.
+
 Each is what its framework's documentation would have you write, on the framework's best event loop.
 """
 
@@ -18,9 +20,9 @@ BACKLOG = 1024
 LIFETIME_SECONDS = 600
 
 
-def announce(port: int) -> None:
-    """Tell the benchmark where the server listens."""
-    print(port, flush=True)
+def announce(where: int | str) -> None:
+    """Tell the benchmark where the server listens: the port's number, or a path."""
+    print(where, flush=True)
 
 
 class AsyncioEcho(asyncio.Protocol):
@@ -33,27 +35,42 @@ class AsyncioEcho(asyncio.Protocol):
         self.transport.write(data)
 
 
-async def serve_asyncio() -> None:
+async def serve_asyncio(path: str | None) -> None:
     """Serve `AsyncioEcho` on the running loop, whichever it is."""
-    server = await asyncio.get_running_loop().create_server(AsyncioEcho, HOST, 0, backlog=BACKLOG)
-    announce(server.sockets[0].getsockname()[1])
+    loop = asyncio.get_running_loop()
+    if path:
+        server = await loop.create_unix_server(AsyncioEcho, path, backlog=BACKLOG)
+    else:
+        server = await loop.create_server(AsyncioEcho, HOST, 0, backlog=BACKLOG)
+    announce(path or server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 
-def run_asyncio() -> None:
+def run_asyncio(path: str | None) -> None:
     """asyncio's own loop."""
-    asyncio.run(serve_asyncio())
+    asyncio.run(serve_asyncio(path))
 
 
-def run_uvloop() -> None:
+def run_uvloop(path: str | None) -> None:
     """The same protocol on libuv."""
     import uvloop
 
     run: Callable[[Coroutine[Any, Any, None]], None] = uvloop.run
-    run(serve_asyncio())
+    run(serve_asyncio(path))
 
 
-def run_twisted() -> None:
+def serve_on(reactor: Any, factory: Any, path: str | None) -> None:
+    """Serve on a reactor of Twisted's kind, and run it."""
+    if path:
+        reactor.listenUNIX(path, factory, backlog=BACKLOG)
+        announce(path)
+    else:
+        port = reactor.listenTCP(0, factory, backlog=BACKLOG, interface=HOST)
+        announce(port.getHost().port)
+    reactor.run()
+
+
+def run_twisted(path: str | None) -> None:
     """Twisted's protocol on its epoll reactor."""
     import sys
 
@@ -74,12 +91,10 @@ def run_twisted() -> None:
         def dataReceived(self, data: bytes) -> None:
             self.transport.write(data)
 
-    port = reactor.listenTCP(0, protocol.Factory.forProtocol(Echo), backlog=BACKLOG, interface=HOST)
-    announce(port.getHost().port)
-    reactor.run()
+    serve_on(reactor, protocol.Factory.forProtocol(Echo), path)
 
 
-def run_wirebook() -> None:
+def run_wirebook(path: str | None) -> None:
     """Ours."""
     from wirebook import Factory, Protocol, reactor
 
@@ -87,27 +102,25 @@ def run_wirebook() -> None:
         def dataReceived(self, data: bytes) -> None:
             self.transport.write(data)
 
-    port = reactor.listenTCP(0, Factory.forProtocol(Echo), backlog=BACKLOG, interface=HOST)
-    announce(port.getHost().port)
-    reactor.run()
+    serve_on(reactor, Factory.forProtocol(Echo), path)
 
 
 SERVERS = {"wirebook": run_wirebook, "asyncio": run_asyncio, "uvloop": run_uvloop, "twisted": run_twisted}
 CONTESTANTS = tuple(SERVERS)
-PEERS = CONTESTANTS[1:]
 
 
 def main() -> None:
     """Run one server. It ends by itself after `LIFETIME_SECONDS`, whatever becomes of the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.servers")
     parser.add_argument("name", choices=CONTESTANTS)
+    parser.add_argument("--unix", metavar="PATH", help="listen on a UNIX-domain socket")
     parser.add_argument("--descriptors", type=int, help="how many descriptors the process may have")
     options = parser.parse_args()
     signal.alarm(LIFETIME_SECONDS)
     logging.basicConfig(level=logging.INFO)
     if options.descriptors:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
-    SERVERS[options.name]()
+    SERVERS[options.name](options.unix)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import eventually
+from tests.core.deferred_kit import cell, in_cell
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, free_port, serving
 from wirebook import reactor as process_reactor
 from wirebook.error import NotConnectingError
@@ -46,7 +47,7 @@ class Connector:
 class Exact(ReconnectingClientFactory):
     """Without randomness, and on a clock of its own."""
 
-    jitter = None
+    jitter: float | None = None
     noisy = False
     clock: Any
 
@@ -223,6 +224,24 @@ def test_a_lost_connection_is_made_again_over_tcp(reactor: Reactor) -> None:
         assert eventually(lambda: len(clients.made) == 3, PATIENCE)
         clients.stopTrying()
     assert clients.made[2].end()
+
+
+def test_every_connection_keeps_the_context_in_which_the_first_was_asked_for(reactor: Reactor) -> None:
+    seen: list[str] = []
+
+    class Seeing(Quick):
+        def buildProtocol(self, addr: Any) -> Any:
+            seen.append(cell.get())
+            return super().buildProtocol(addr)
+
+    servers, clients = Recorders(Echo), Seeing(reactor)
+    with serving(reactor, servers) as port:
+        in_cell("7", reactor.connectTCP, "127.0.0.1", port.getHost().port, clients)
+        servers.number(0).transport.abortConnection()
+        servers.number(1)
+        clients.stopTrying()
+    assert eventually(lambda: seen == ["7", "7"], PATIENCE)
+    clients.made[-1].end()
 
 
 def test_a_server_that_comes_up_late_is_found(reactor: Reactor) -> None:

@@ -1,39 +1,21 @@
-"""Our servers and clients against the command-line tools that people use: nc, socat and curl."""
+"""Our servers and clients against what people use: nc, socat, curl, and Python's own asyncio."""
 
 from __future__ import annotations
 
-import random
+import asyncio
+import hashlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import eventually
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, free_port, serving
-from wirebook.endpoints import TCP4ClientEndpoint, connectProtocol
+from tests.interop.peers import DATA, Hashing, Summing, Web, asyncio_echo, asyncio_reverse, exchange, talk
+from wirebook.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
 from wirebook.error import ConnectionDone
 from wirebook.transports.reactor import Reactor
-
-# Enough to fill every buffer on the way.
-DATA = random.Random(5).randbytes(1 << 20)
-
-
-class Web(Recorder):
-    """As little HTTP as curl is content with (RFC 9112, sections 2 and 6)."""
-
-    body = b"hello, curl\n"
-
-    def dataReceived(self, data: bytes) -> None:
-        super().dataReceived(data)
-        if b"\r\n\r\n" in self.data:
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.body) + self.body)
-            self.transport.loseConnection()
-
-
-def talk(command: list[str], data: bytes = b"") -> bytes:
-    """Run a peer with `data` as its standard input; its standard output."""
-    done = subprocess.run(command, input=data, capture_output=True, timeout=20)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def test_nc_gets_its_bytes_back_after_it_has_sent_all(any_reactor: Reactor, peer: Callable[[str], str]) -> None:
@@ -51,6 +33,25 @@ def test_nc_gets_much_back_after_it_has_sent_all(any_reactor: Reactor, peer: Cal
 def test_socat_gets_its_bytes_back(any_reactor: Reactor, peer: Callable[[str], str]) -> None:
     with serving(any_reactor, Recorders(Echo)) as port:
         assert talk([peer("socat"), "-t5", "-", f"TCP4:127.0.0.1:{port.port}"], DATA) == DATA
+
+
+def test_socat_gets_its_bytes_back_over_ipv6(reactor: Reactor, peer: Callable[[str], str]) -> None:
+    with serving(reactor, Recorders(Echo), interface="::1") as port:
+        assert talk([peer("socat"), "-t5", "-", f"TCP6:[::1]:{port.port}"], DATA) == DATA
+
+
+def test_socat_hears_an_answer_that_is_given_after_its_own_end(reactor: Reactor, peer: Callable[[str], str]) -> None:
+    factory = Recorders(Summing)
+    with serving(reactor, factory) as port:
+        answer = talk([peer("socat"), "-t5", "-", f"TCP4:127.0.0.1:{port.port}"], DATA)
+        assert answer == hashlib.sha256(DATA).digest()
+        assert isinstance(factory.number(0).end(), ConnectionDone)
+
+
+def test_fifty_megabytes_arrive_whole_both_ways_at_once(reactor: Reactor, peer: Callable[[str], str]) -> None:
+    factory: Recorders[Hashing] = Recorders(Hashing)
+    with serving(reactor, factory) as port:
+        exchange([peer("socat"), "-t20", "-b65536", "-", f"TCP4:127.0.0.1:{port.port}"], factory)
 
 
 def test_curl_gets_an_answer(any_reactor: Reactor, peer: Callable[[str], str]) -> None:
@@ -75,15 +76,51 @@ def test_curl_gets_a_large_answer_at_its_own_pace(any_reactor: Reactor, peer: Ca
         assert talk([peer("curl"), *slowly]) == DATA
 
 
-def test_our_client_talks_to_socat(any_reactor: Reactor, peer: Callable[[str], str], tmp_path: Path) -> None:
+def test_asyncio_clients_are_served(reactor: Reactor) -> None:
+    async def client(port: int, number: int) -> bytes:
+        return await asyncio_echo(*await asyncio.open_connection("127.0.0.1", port), b"%d " % number * 1000)
+
+    async def clients(port: int) -> list[bytes]:
+        return await asyncio.wait_for(asyncio.gather(*(client(port, number) for number in range(20))), PATIENCE)
+
+    with serving(reactor, Recorders(Echo)) as port:
+        assert asyncio.run(clients(port.port)) == [b"%d " % number * 1000 for number in range(20)]
+
+
+def test_our_client_talks_to_an_asyncio_server(reactor: Reactor) -> None:
+    async def serve_one() -> bytes:
+        async with await asyncio.start_server(asyncio_reverse, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await asyncio.wait_for(asyncio.to_thread(ask, port), 2 * PATIENCE)
+
+    def ask(port: int) -> bytes:
+        client = connect(reactor, port)
+        client.transport.write(DATA)
+        client.end()
+        return bytes(client.data)
+
+    assert asyncio.run(serve_one()) == DATA[::-1]
+
+
+def connect(reactor: Reactor, port: int, host: str = "127.0.0.1") -> Recorder:
+    """A client's protocol, connected to a port of this machine."""
+    kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
+    client: Recorder = connectProtocol(kind(reactor, host, port), Recorder()).wait(PATIENCE)
+    return client
+
+
+@pytest.mark.parametrize(("host", "how"), [("127.0.0.1", "TCP4-LISTEN"), ("::1", "TCP6-LISTEN")])
+def test_our_client_talks_to_socat(
+    any_reactor: Reactor, peer: Callable[[str], str], tmp_path: Path, host: str, how: str
+) -> None:
     number = free_port()
-    listen = f"TCP4-LISTEN:{number},bind=127.0.0.1,reuseaddr"
+    listen = f"{how}:{number},bind={f'[{host}]' if ':' in host else host},reuseaddr"
     log = tmp_path / "log"
     with log.open("wb") as lines:
         server = subprocess.Popen([peer("socat"), "-d", "-d", listen, "PIPE"], stderr=lines)
     try:
         assert eventually(lambda: b"listening on" in log.read_bytes(), PATIENCE)
-        client = connectProtocol(TCP4ClientEndpoint(any_reactor, "127.0.0.1", number), Recorder()).wait(PATIENCE)
+        client = connect(any_reactor, number, host)
         client.transport.write(b"hello, socat")
         assert eventually(lambda: client.data == b"hello, socat", PATIENCE)
         client.transport.loseConnection()

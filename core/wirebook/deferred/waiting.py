@@ -15,7 +15,7 @@ from inspect import isawaitable
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from wirebook.deferred.chain import PENDING, VALUE, NotACoroutineError, Observer, Step, TimeoutError, short
+from wirebook.deferred.chain import PENDING, UNFIRED, VALUE, NotACoroutineError, Observer, Step, TimeoutError, short
 from wirebook.deferred.driving import AWAITING, drive
 from wirebook.deferred.futures import Feed, follow
 from wirebook.deferred.observers import Latch, Waiter
@@ -95,7 +95,13 @@ class Waitable(Generic[T_co]):
                 waiter = Waiter(self)
                 result: T_co = yield waiter
                 if waiter.outcome is PENDING:
-                    return result  # from our own driver, which throws errors
+                    # Resumed with the value by our own driver, which throws errors; by any other one, too early.
+                    if self._kind == UNFIRED:
+                        raise RuntimeError(
+                            f"{short(self)} is awaited in a coroutine that is run by something which does not wait "
+                            "for Deferreds: run it with ensureDeferred(), with asyncio, or with await in a cell"
+                        )
+                    return result
                 outcome = waiter.outcome
             if isinstance(outcome, Failure):
                 raise outcome.value.with_traceback(outcome.tb)

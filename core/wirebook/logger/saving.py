@@ -7,7 +7,6 @@ what the event's text said of them: an event is flattened before it is saved.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
@@ -29,6 +28,8 @@ RECORD_SEPARATOR = "\x1e"
 
 def eventAsJSON(event: LogEvent) -> str:
     """The event as JSON on one line."""
+    import json
+
     saved = dict(event)
     try:
         flattenEvent(saved)
@@ -40,6 +41,8 @@ def eventAsJSON(event: LogEvent) -> str:
 
 def eventFromJSON(eventText: str) -> LogEvent:
     """The event that `eventAsJSON` saved. `ValueError` when it is no JSON."""
+    import json
+
     event: LogEvent = json.loads(eventText, object_hook=_load)
     return event
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 from wirebook.failure import Failure
 from wirebook.logger.fields import format_fields, format_flattened
@@ -16,6 +15,8 @@ def formatTime(when: float | None, timeFormat: str | None = timeFormatRFC3339, d
     """A time (seconds since the epoch) in this machine's time zone; `default` without a time or a format."""
     if when is None or timeFormat is None:
         return default
+    from datetime import datetime
+
     return datetime.fromtimestamp(when).astimezone().strftime(timeFormat)
 
 

@@ -2,14 +2,17 @@
 
 A kernel starts it before the first cell and ends it with the process; nothing that a cell calls may end
 it sooner. A program that was pasted into a cell and calls ``reactor.run()`` ... ``reactor.stop()`` gets
-what it expects all the same: run() waits until somebody stops it.
+what it expects all the same: run() waits until somebody stops it, its shutdown triggers run, and what it has
+opened is closed. Which triggers and handles are its own is known by their contexts: see `Program`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextvars import Context, ContextVar
+from typing import TYPE_CHECKING, Final
 
 from wirebook.error import ReactorAlreadyRunning, ReactorNotRunning
 from wirebook.failure import Failure
@@ -21,6 +24,37 @@ if TYPE_CHECKING:
     from wirebook.reactor.loop import ReactorBase
 
 THREAD_NAME = "wirebook-reactor"
+# What the end of a program that runs in a cell may take.
+ENDING_SECONDS: Final = 1.0
+
+
+class Program:
+    """A program that takes the reactor for its own; all its contexts, those of callbacks included, lead to it.
+
+    Here the reactor runs before the program does, so a callback may call ``stop()`` before ``run()`` is reached.
+    ``stopped`` remembers that until its run() returns. ``over`` is whether its main part has ended.
+    """
+
+    __slots__ = ("over", "stopped")
+
+    def __init__(self) -> None:
+        self.stopped = self.over = False
+
+
+_program: ContextVar[Program | None] = ContextVar("wirebook_program", default=None)
+
+
+class _Run:
+    """A ``run()`` that waits to be stopped, and the programs that end with it."""
+
+    def __init__(self, program: Program | None) -> None:
+        self.program = program
+        self.ending: set[Program | None] = set()
+        self.stopped = threading.Event()
+
+    def concerns(self, context: Context) -> bool:
+        """Whether what has this context ends too."""
+        return context.get(_program) in self.ending - {None}
 
 
 class Hosting:
@@ -28,9 +62,11 @@ class Hosting:
 
     def __init__(self, reactor: ReactorBase) -> None:
         self._reactor = reactor
-        self._runs: list[threading.Event] = []
+        self._runs: list[_Run] = []
         self.thread: threading.Thread | None = None
         self.active = False
+
+    # --- the thread ----------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the thread and return when the reactor runs; harmless when it does already."""
@@ -43,47 +79,115 @@ class Hosting:
                 raise ReactorAlreadyRunning("the reactor runs already in a thread of the program's own")
             self.active = True
             self._reactor.callWhenRunning(started.set)
-            self.thread = threading.Thread(target=self._main, name=THREAD_NAME, daemon=True)
-            # A breakpoint in a cell must not stop the servers.
-            self.thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
-            self.thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
+            self.thread = _thread_for(self._main)
         self.thread.start()
         started.wait()
 
+    def replace_thread(self) -> None:
+        """Go on in a new thread: a callback is stuck in the present one, and the turn was taken away from it.
+
+        When the callback comes back, in the turn again, it finds what any callback finds that has iterated the
+        reactor itself; then that thread ends. Any thread.
+        """
+        with turn:
+            self._reactor.batch.clear()
+            self._reactor.leave_thread()
+            self.thread = _thread_for(self._keep_running)
+        self.thread.start()
+
     def _main(self) -> None:
         self._reactor.startRunning()
-        while self._reactor.alive:
+        self._keep_running()
+
+    def _keep_running(self) -> None:
+        while self._reactor.alive and self.thread is threading.current_thread():
             try:
                 self._reactor.main_loop()
-            except SystemExit:
+            except (SystemExit, KeyboardInterrupt) as error:
                 # sys.exit() in a callback means a program of its own; here it would end every cell's servers.
-                report_failure(Failure(), "a callback called sys.exit(); the hosted reactor goes on")
+                what = "called sys.exit()" if isinstance(error, SystemExit) else "was interrupted"
+                report_failure(Failure(), f"a callback {what}; the hosted reactor goes on")
                 self._reactor.alive = self._reactor.running = self.active
 
-    def wait_for_stop(self) -> None:
-        """What ``run()`` does where the reactor is hosted. Raises when called on the reactor's own thread."""
-        stopped = threading.Event()
-        self._runs.append(stopped)
-        try:
-            stopped.wait()
-        finally:
-            if stopped in self._runs:
-                self._runs.remove(stopped)
+    # --- programs that run in it ---------------------------------------------------------------------
 
-    def release_runs(self) -> None:
-        """End every ``run()`` that waits, after the shutdown triggers that its program has added."""
-        if not self._runs:
-            raise ReactorNotRunning(
-                "no run() is waiting: this reactor belongs to its host and is not stopped from here. "
-                "Close ports and connections instead (stopListening, loseConnection)"
-            )
-        runs, self._runs = self._runs, []
+    def begin_program(self) -> None:
+        """What happens in this context from now on, and in contexts made from it, is a program of its own."""
+        _program.set(Program())
+
+    def end_program(self) -> None:
+        """Its main part has ended: a ``stop()`` that comes from now on is not for a ``run()`` to come."""
+        program = _program.get()
+        if program is not None:
+            program.over = True
+            _program.set(None)
+
+    def wait_for_stop(self) -> None:
+        """What ``run()`` does where the reactor is hosted: wait for `stop`, then end the program."""
+        run = _Run(_program.get())
+        try:
+            with turn:
+                self._runs.append(run)
+                if run.program is not None and run.program.stopped:
+                    self._stop([run])
+            run.stopped.wait()
+        finally:
+            self._end_run(run)
+
+    def stop(self) -> None:
+        """What ``stop()`` does where the reactor is hosted: end every ``run()`` that waits, or the one to come.
+
+        That is only for callbacks of a program whose main part has not come to its ``run()`` yet; elsewhere they could
+        not have been called before it. Otherwise raises `ReactorNotRunning` when none waits.
+        """
+        in_callback = turn.held()
+        with turn:
+            program = _program.get()
+            if self._runs:
+                self._stop(list(self._runs), program)
+            elif in_callback and program is not None and not (program.over or program.stopped):
+                program.stopped = True
+            else:
+                raise ReactorNotRunning(
+                    "no run() is waiting: this reactor belongs to its host and is not stopped from here. "
+                    "Close ports and connections instead (stopListening, loseConnection)"
+                )
+
+    def _stop(self, runs: list[_Run], caller: Program | None = None) -> None:
+        """Fire the shutdown event of these runs' programs, and the caller's, and then let them return."""
+        programs = {run.program for run in runs}
+        for run in runs:
+            self._runs.remove(run)
+            run.ending = programs | {caller}
+            if run.program is not None:
+                run.program.stopped = True
+        # A program that was not told from others has all triggers.
+        wanted: Callable[[Context], bool] = runs[0].concerns if None not in programs else lambda context: True
 
         def release(_: object) -> None:
             for run in runs:
-                run.set()
+                run.stopped.set()
 
-        self._reactor.fireSystemEvent("shutdown").addBoth(release)
+        self._reactor.fire_shutdown(wanted).addBoth(release)
+
+    def _end_run(self, run: _Run) -> None:
+        """Close what the programs of `run` have opened; it was stopped, or interrupted, which stops it too."""
+        deadline = time.monotonic() + ENDING_SECONDS
+        if not turn.comes_within(ENDING_SECONDS):
+            return  # A callback keeps the turn.
+        with turn:
+            if run in self._runs:
+                if run.program is None:
+                    self._runs.remove(run)
+                else:
+                    self._stop([run])
+        if run.ending:
+            run.stopped.wait(ENDING_SECONDS)
+            self._close_all(deadline, run.concerns)
+        if run.program is not None:
+            run.program.stopped = False
+
+    # --- the end -------------------------------------------------------------------------------------
 
     def end(self, timeout: float) -> None:
         """Close everything, within `timeout` seconds, and end the thread.
@@ -103,7 +207,7 @@ class Hosting:
         self._reactor.end_threads(max(0.1, deadline - time.monotonic() - 0.2))
         self.active = False
         for run in self._runs:
-            run.set()
+            run.stopped.set()
         # As a call, for outside the turn a bare flag could be set just before the poller begins to wait.
         self._reactor.callFromThread(self._reactor.crash)
         thread.join(max(0.1, deadline - time.monotonic()))
@@ -115,12 +219,12 @@ class Hosting:
 
         self._reactor.fireSystemEvent("shutdown").addBoth(set_done)
 
-    def _close_all(self, deadline: float) -> None:
-        """Close in order what is open; what does not close in time is aborted."""
+    def _close_all(self, deadline: float, wanted: Callable[[Context], bool] = lambda context: True) -> None:
+        """Close in order what is open, if its context is `wanted`; what does not close in time is aborted."""
         for abort in (False, True):
-            self._closing(self._reactor.handles.of("timer", "port", "connection", "process"), abort).wait(
-                max(0.1, deadline - time.monotonic() - 0.2)
-            )
+            handles = self._reactor.handles.of("timer", "port", "connection", "process")
+            left = [handle for handle in handles if wanted(handle.context)]
+            self._closing(left, abort).wait(max(0.1, deadline - time.monotonic() - 0.2))
 
     def _closing(self, handles: list[IHandle], abort: bool) -> threading.Event:
         """Ask every handle to close; the event is set when all have."""
@@ -139,3 +243,11 @@ class Hosting:
         if not handles:
             closed.set()
         return closed
+
+
+def _thread_for(main: Callable[[], None]) -> threading.Thread:
+    """A daemon thread that debuggers leave alone: a breakpoint in a cell must not stop the servers."""
+    thread = threading.Thread(target=main, name=THREAD_NAME, daemon=True)
+    thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
+    thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
+    return thread

@@ -30,6 +30,7 @@ from wirebook.reactor.sockets import Sockets
 from wirebook.reactor.timers import NOBODY_WAITS, Timekeeper, TimerQueue, check_delay
 from wirebook.reactor.triggers import SystemEvents, Triggers
 from wirebook.reactor.waker import Waker
+from wirebook.trace import name_and_place
 from wirebook.turn import Turn, in_turn, turn
 
 _Call: TypeAlias = tuple[Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -57,6 +58,8 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
         self._calls: deque[_Call] = deque()
         self._soon: deque[tuple[Callable[..., Any], Any]] = deque()
         self._waker = Waker()
+        # What the poller has reported last; emptied to end its dispatching.
+        self.batch: list[tuple[int, int]] = []
         self._waiting = False
         self._woken = False
         self.stopping = False
@@ -112,23 +115,38 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
     def main_loop(self) -> None:
         """Iterate until the reactor is no longer running. Called on the thread that is to be the reactor's."""
         with turn:
-            self._thread = get_ident()
+            self._thread = me = get_ident()
             try:
-                while self.alive:
+                while self.alive and self._thread == me:
                     self._iterate(self._patience())
             finally:
-                self._thread = 0
-                self.alive = self.running = False
+                # Another thread may run it by now: see `Hosting.replace_thread`.
+                if self._thread == me:
+                    self._thread = 0
+                    self.alive = self.running = False
 
-    @in_turn
     def stop(self) -> None:
         """Fire the shutdown event and end `run`. Raises `ReactorNotRunning`.
 
-        Where the reactor is hosted, this ends the ``run()`` calls that wait, and nothing else.
+        Where the reactor is hosted, this ends the ``run()`` calls that wait, or that its program will come to, and
+        what those programs have opened; nothing else.
         """
         if self.hosting.active:
-            self.hosting.release_runs()
-            return
+            self.hosting.stop()
+        else:
+            self._stop()
+
+    def leave_thread(self) -> None:
+        """No thread runs it from now on, until one enters `main_loop`; for `Hosting`, in the turn."""
+        self._thread = 0
+
+    @in_turn
+    def fire_shutdown(self, wanted: Callable[[Context], bool]) -> Deferred[None]:
+        """Run the shutdown triggers that were added in a context that is `wanted`; for `Hosting`."""
+        return self._triggers.fire("shutdown", wanted=wanted)
+
+    @in_turn
+    def _stop(self) -> None:
         if not self.alive or self.stopping:
             raise ReactorNotRunning("cannot stop a reactor that is not running (or is stopping already)")
         self.stopping = True
@@ -151,12 +169,15 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
         self.end_threads()
         self.callFromThread(self.crash)
 
-    @in_turn
     def crash(self) -> None:
         """End `run` at the next opportunity without a shutdown event. Hosted: as `stop`."""
         if self.hosting.active:
-            self.hosting.release_runs()
-            return
+            self.hosting.stop()
+        else:
+            self._crash()
+
+    @in_turn
+    def _crash(self) -> None:
         self.alive = self.running = False
         self.wake()
 
@@ -202,15 +223,16 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
         """
         check_delay(delay)
         with turn:
-            owner = self._thread
-            if owner not in (0, get_ident()):
+            owner, me = self._thread, get_ident()
+            if owner not in (0, me):
                 raise ReactorAlreadyRunning("another thread runs this reactor; iterate() is for its own thread")
-            self._thread = get_ident()
+            self._thread = me
             try:
                 wait = self._patience()
                 self._iterate(delay if wait < 0 else min(wait, delay))
             finally:
-                self._thread = owner
+                if self._thread == me:
+                    self._thread = owner
 
     def _iterate(self, timeout: float) -> None:
         self._dispatch(self._poll(timeout))
@@ -228,7 +250,8 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
         try:
             # In here, for it raises an interrupt that was held back.
             turn.release()
-            return self.poller.poll(timeout)
+            self.batch = self.poller.poll(timeout)
+            return self.batch
         finally:
             turn.acquire()
             self._waiting = self._woken = False
@@ -279,11 +302,15 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
 
     def _run_calls(self) -> None:
         # Only those that are there now: calls that add calls must not keep the poller waiting.
-        for _ in range(len(self._soon)):
-            func, subject = self._soon.popleft()
-            func(subject)
-        for _ in range(len(self._calls)):
-            self._run("call", *self._calls.popleft())
+        # One of them may also iterate itself.
+        soon, calls = self._soon, self._calls
+        for _ in range(len(soon)):
+            if soon:
+                func, subject = soon.popleft()
+                func(subject)
+        for _ in range(len(calls)):
+            if calls:
+                self._run("call", *calls.popleft())
 
     def _run(
         self,
@@ -299,10 +326,18 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
         try:
             context.run(func, *args, **kw)
         except (Exception, KeyboardInterrupt):
-            report_failure(Failure(), f"a {cause} raised: {func!r}", context)
+            report_failure(Failure(), f"a {cause} raised: {name_and_place(func)[0]}", context)
         finally:
             if trace is not None:
                 trace.end()
+
+    def waker_fileno(self) -> int:
+        """The descriptor that `wake` makes readable; for `backlog`."""
+        return self._waker.fileno()
+
+    def queued_calls(self) -> int:
+        """How many calls from threads are waiting; for `backlog`."""
+        return len(self._calls)
 
     # --- calls ---------------------------------------------------------------------------------------
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
+
+# As a plain number, which the property of `socket.socket` turns into an enumeration each time.
+_family_of: Callable[[socket.socket], int] = _socket.socket.family.__get__
 
 
 class Sockets:
@@ -19,9 +24,9 @@ class Sockets:
 
     def accept(self, listener: socket.socket) -> tuple[socket.socket, Any]:
         """The next connection that waits at `listener`, and its peer's address. Raises OSError."""
-        # accept() itself would look up the socket's family and blocking mode every time.
+        # accept() itself would look up the socket's blocking mode and make enumerations of its family and type.
         fd, peer = listener._accept()  # type: ignore[attr-defined]
-        return self.adopt(fd, listener.family, socket.SOCK_STREAM), peer
+        return self.adopt(fd, _family_of(listener), socket.SOCK_STREAM), peer
 
     def adopt(self, fd: int, family: int, type: int) -> socket.socket:
         """The socket that owns the descriptor `fd` from now on; it is closed if that fails."""

@@ -54,13 +54,19 @@ class Triggers:
             )
         del self._calls[key]
 
-    def fire(self, event: str, now: Callable[[], object] = lambda: None) -> Deferred[None]:
+    def fire(
+        self,
+        event: str,
+        now: Callable[[], object] = lambda: None,
+        wanted: Callable[[Context], bool] = lambda context: True,
+    ) -> Deferred[None]:
         """Run the event's triggers. Fires when all three phases are done; a trigger that raises is reported.
 
-        `now` is called when what was to be before the event has been: it happens.
+        `now` is called when what was to be before the event has been: it happens. Only triggers that were added in
+        a context that is `wanted` are run; the others stay.
         """
         done: Deferred[None] = Deferred()
-        waiting = [result for result in self._run(event, "before") if isinstance(result, Deferred)]
+        waiting = [result for result in self._run(event, "before", wanted) if isinstance(result, Deferred)]
         left = len(waiting)
 
         def one_less(result: Any) -> None:
@@ -73,8 +79,8 @@ class Triggers:
 
         def finish() -> None:
             now()
-            self._run(event, "during")
-            self._run(event, "after")
+            self._run(event, "during", wanted)
+            self._run(event, "after", wanted)
             done.callback(None)
 
         for deferred in waiting:
@@ -83,8 +89,8 @@ class Triggers:
             finish()
         return done
 
-    def _run(self, event: str, phase: Phase) -> list[Any]:
-        keys = [key for key in self._calls if key[:2] == (event, phase)]
+    def _run(self, event: str, phase: Phase, wanted: Callable[[Context], bool]) -> list[Any]:
+        keys = [key for key, call in self._calls.items() if key[:2] == (event, phase) and wanted(call[0])]
         results = []
         for key in keys:
             # A trigger may remove a later one.
@@ -94,7 +100,7 @@ class Triggers:
             context, func, args, kw = call
             try:
                 results.append(context.run(func, *args, **kw))
-            except Exception:
+            except (Exception, KeyboardInterrupt):
                 report_failure(Failure(), f"a {phase!r} trigger of {event} raised: {func!r}", context)
         return results
 

@@ -197,14 +197,22 @@ class CooperativeTask(Generic[It]):
             self._listeners.clear()
             self.stop()
 
-    def __repr__(self) -> str:
+    @property
+    def state(self) -> str:
+        """In words: "running", "paused", "waiting for" a Deferred, "done", "stopped", "failed", ..."""
         if self._ended is not None:
-            state = _ENDED[self._ended]
-        elif self._pauses:
-            state = "paused"
-        else:
-            state = "running" if self._waiting_on is None else f"waiting for {self._waiting_on!r}"
-        return f"<CooperativeTask {name_of(self._iterator)} {state}>"
+            return _ENDED[self._ended]
+        if self._pauses:
+            return "paused"
+        return "running" if self._waiting_on is None else f"waiting for {self._waiting_on!r}"
+
+    @property
+    def label(self) -> str:
+        """The name of the generator, or what the iterator is."""
+        return name_of(self._iterator)
+
+    def __repr__(self) -> str:
+        return f"<CooperativeTask {self.label} {self.state}>"
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from wirebook.deferred import Deferred, succeed
 from wirebook.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from wirebook.failure import Failure
 from wirebook.logger import report_failure
-from wirebook.transports._state import NOBODY, UNWATCHED, StreamState
+from wirebook.transports._state import NOBODY, UNWATCHED, StreamState, protocol_label
 from wirebook.turn import in_turn
 
 
@@ -53,6 +53,7 @@ class Ending(StreamState):
         self.disconnecting = True
         self._drop_queue()
         self.stopReading()
+        self._take_layer_out(in_order=False)
         self._prepare_abort()
         self._end_soon(reason)
 
@@ -66,9 +67,21 @@ class Ending(StreamState):
     def _end_if_flushed(self) -> None:
         # The protocol may have written, or registered a producer, after it asked for the end.
         if not self._out and self._producer is None:
-            self._end(self._reason or Failure(ConnectionDone()))
+            self._end_in_order()
         elif not self.connected or (self._reason is not None and self._reason.check(ConnectionLost)):
             self._end(self._reason)
+
+    def _end_in_order(self) -> None:
+        """End, unless a layer has a goodbye to exchange with the peer first."""
+        if self.disconnected:
+            return
+        reason = self._reason or Failure(ConnectionDone())
+        if self._layer is None or not reason.check(ConnectionDone) or not self._layer.part():
+            self._end(reason)
+
+    def _take_layer_out(self, in_order: bool) -> None:
+        if self._layer is not None:
+            self._channel = self._layer.end(in_order)
 
     def _end(self, reason: Failure | None) -> None:
         """Close the channel and tell the protocol; the only way to the end."""
@@ -77,20 +90,28 @@ class Ending(StreamState):
         if self._mask != UNWATCHED:
             self.reactor.unwatch(self._fd)
             self._mask = UNWATCHED
-        self._label = self.label
+        reason = reason or Failure(ConnectionDone())
+        self._label = protocol_label(self.protocol) if self.connected else self.label
         self._remember_addresses()
         self.disconnected = True
         self._reading = False
         self._drop_queue()
+        if self._layer is not None:
+            self._take_layer_out(in_order=reason.check(ConnectionDone) is not None)
         if self._channel is not None:
             self._channel.close()
         self._fd = -1
-        self.reactor.handles.closed(self)
+        self._unregister()
         was_connected, self.connected = self.connected, 0
         if self.tap is not None:
             self.tap.event("closed")
-        self._tell_the_end(reason or Failure(ConnectionDone()), bool(was_connected))
-        self._fire_close_waiters()
+        self._tell_the_end(reason, bool(was_connected))
+        if self._close_waiters is not None:
+            self._fire_close_waiters()
+
+    def _unregister(self) -> None:
+        """Leave the list of what is open; a transport that is a part of something else was never on it."""
+        self.reactor.handles.closed(self)
 
     def _tell_the_end(self, reason: Failure, was_connected: bool) -> None:
         producer, self._producer = self._producer, None

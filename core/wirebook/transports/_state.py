@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from wirebook.deferred import Deferred
 from wirebook.failure import Failure
@@ -14,9 +14,15 @@ from wirebook.protocol import Protocol
 from wirebook.reactor.handles import next_handle_id
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.poller import READ, WRITE
+from wirebook.transports._pieces import Piece
 from wirebook.turn import in_turn
 
+if TYPE_CHECKING:
+    from wirebook.transports.tls import TLSLayer
+
 UNWATCHED = -1
+# There are objects, in tests, that have every attribute.
+_MOST_WRAPPERS = 20
 
 
 class _Nobody(Protocol):
@@ -54,9 +60,34 @@ def lives_half_closed(protocol: Any) -> bool:
 
 
 def factory_label(factory: Any) -> str:
-    """The name of the protocol class that a factory builds, or of the factory's class."""
+    """The name of the protocol class that a factory builds, or of the factory's class; policies do not count."""
+    factory = _innermost(factory, "wrappedFactory")
     protocol = getattr(factory, "protocol", None)
     return protocol.__name__ if isinstance(protocol, type) else type(factory).__name__
+
+
+def protocol_label(protocol: Any) -> str:
+    """The name of a protocol's class; policies around it do not count."""
+    return type(_innermost(protocol, "wrappedProtocol")).__name__
+
+
+def _innermost(outside: Any, attribute: str) -> Any:
+    for _ in range(_MOST_WRAPPERS):
+        inside = getattr(outside, attribute, None)
+        if inside is None:
+            break
+        outside = inside
+    return outside
+
+
+class CarrierName:
+    """The name of a stream's transport: its class's own, but "TLS" while there is a layer on it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, stream: StreamState | None, owner: type[StreamState]) -> str:
+        return "TLS" if stream is not None and stream._layer is not None else self.name
 
 
 class StreamState:
@@ -69,6 +100,7 @@ class StreamState:
         "_direct",
         "_fd",
         "_label",
+        "_layer",
         "_mask",
         "_out",
         "_out_size",
@@ -99,6 +131,12 @@ class StreamState:
     role = ""
     bufferSize = 65536
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        name = cls.__dict__.get("transportName")
+        if isinstance(name, str):
+            cls.transportName = CarrierName(name)  # type: ignore[assignment]
+
     def __init__(self, reactor: ReactorBase, channel: Any, context: Context | None = None) -> None:
         self.reactor = reactor
         self.context = copy_context() if context is None else context
@@ -114,6 +152,7 @@ class StreamState:
         self._channel = channel
         self._fd = -1 if channel is None else channel.fileno()
         self._label: str | None = None
+        self._layer: TLSLayer | None = None
         self._mask = UNWATCHED
         self._reading = False
         self._read_closed = False
@@ -139,9 +178,14 @@ class StreamState:
     @in_turn
     def startReading(self) -> None:
         """Let the reactor read; harmless when it does."""
+        self._start_reading()
+
+    def _start_reading(self) -> None:
         if not (self._reading or self._read_closed or self.disconnected):
             self._reading = True
             self._update_interest()
+            if self._layer is not None:
+                self._layer.resume()
 
     @in_turn
     def stopReading(self) -> None:
@@ -151,6 +195,9 @@ class StreamState:
             self._update_interest()
 
     def _drop_queue(self) -> None:
+        for piece in self._out or ():
+            if isinstance(piece, Piece):
+                piece.drop()
         self._out = None
         self._out_size = 0
         self._direct = False
@@ -158,7 +205,7 @@ class StreamState:
             self._update_interest()
 
     def _update_interest(self) -> None:
-        mask = (READ if self._reading else 0) | (WRITE if self._out else 0)
+        mask = (READ if self._wants_read() else 0) | (WRITE if self._wants_write() else 0)
         if mask == self._mask or self.disconnected:
             return
         if self._mask == UNWATCHED:
@@ -168,6 +215,14 @@ class StreamState:
         else:
             self.reactor.rewatch(self._fd, mask)
         self._mask = mask
+
+    def _wants_read(self) -> bool:
+        """Whether there is something to do when bytes arrive."""
+        return self._reading or (self._layer is not None and self._layer.wants_read)
+
+    def _wants_write(self) -> bool:
+        """Whether there is something to do when there is room."""
+        return bool(self._out) if self._layer is None else self._layer.wants_write(self._out)
 
     def doRead(self) -> None:
         """There is something to read; called by the reactor."""
@@ -218,7 +273,7 @@ class StreamState:
     @property
     def label(self) -> str:
         """The name of the protocol's class."""
-        return self._label or type(self.protocol).__name__
+        return self._label or protocol_label(self.protocol)
 
     def describe(self) -> str:
         """Where it goes, in words: ``TCP 127.0.0.1:8007 -> 127.0.0.1:50112``."""

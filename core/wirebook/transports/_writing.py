@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from _thread import get_ident
 from collections import deque
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ from wirebook.error import (
 from wirebook.failure import Failure
 from wirebook.logger import report_event
 from wirebook.transports._ending import Ending
-from wirebook.transports._files import FilePiece
+from wirebook.transports._pieces import SHARE, FilePiece, Piece
 from wirebook.transports._state import lives_half_closed
 from wirebook.turn import in_turn, turn
 
@@ -69,19 +70,24 @@ class Writing(Ending):
         self.write(b"".join(data))
 
     @in_turn
-    def writeFile(self, file: IO[bytes], offset: int, count: int) -> None:
+    def writeFile(self, file: IO[bytes], offset: int, count: int, whole: bool = True) -> None:
         """Send `count` bytes of `file` (which has a descriptor) from `offset` on, after all that was written before.
 
         The system reads them when the peer is ready for them (sendfile), so they take no memory and are not part
-        of the backlog. Keep the file open until then. A file that turns out to be shorter ends the connection.
+        of the backlog. Keep the file open until then. A file that turns out to be shorter ends the connection,
+        unless it need not be sent `whole`: then what it has is sent.
         """
-        piece = FilePiece(file, offset, count)
+        piece = FilePiece(file, offset, count, whole, self._file_sent)
         if count and self.connected and not self._write_closed:
             if self._out is None:
                 self._out = deque()
             self._out.append(piece)
             self._direct = False
             self._update_interest()
+
+    def _file_sent(self, file: IO[bytes], offset: int, count: int) -> None:
+        if self.tap is not None:
+            self.tap.data("sent", os.pread(file.fileno(), count, offset))
 
     def _queue_write(self, data: bytes) -> None:
         if self._out and not self._write_closed:
@@ -136,12 +142,14 @@ class Writing(Ending):
     def doWrite(self) -> None:
         """Send from the queue; called by the reactor."""
         out = self._out
-        if not out:
-            self._update_interest()
-            return
         try:
-            if type(out[0]) is FilePiece:
-                self._send_file(out)
+            if not out:
+                if self._layer is not None:
+                    self._layer.flush()
+                self._update_interest()
+                return
+            if isinstance(out[0], Piece):
+                self._send_piece(out)
             else:
                 self._send_pieces(out)
         except (BlockingIOError, InterruptedError):
@@ -153,11 +161,12 @@ class Writing(Ending):
             self._drained()
 
     def _send_pieces(self, out: deque[Any]) -> None:
-        pieces = []
+        pieces, room = [], SHARE
         for piece in islice(out, _VECTOR):
-            if type(piece) is FilePiece:
+            if isinstance(piece, Piece) or room <= 0:
                 break
-            pieces.append(piece)
+            pieces.append(piece if len(piece) <= room else memoryview(piece)[:room])
+            room -= len(piece)
         sent = self._channel.sendmsg(pieces)
         self.bytesSent += sent
         self._out_size -= sent
@@ -169,21 +178,22 @@ class Writing(Ending):
             sent -= size
             out.popleft()
 
-    def _send_file(self, out: deque[Any]) -> None:
-        piece: FilePiece = out[0]
-        begin = piece.offset
+    def _send_piece(self, out: deque[Any]) -> None:
+        piece: Piece = out[0]
         try:
-            sent = piece.send(self._fd)
-        except (EOFError, ValueError) as error:
-            # ValueError: the file was closed. The peer cannot be told, so it must not take this for the end.
+            sent = piece.send(self._channel)
+        except EOFError as error:
+            # The peer cannot be told, so it must not take this for the end.
             report_event(f"{self.describe()} is aborted: {error}", self.context, logging.ERROR)
-            self._abort(Failure(ConnectionAborted(f"cannot send the file: {error}")))
+            self._abort(Failure(ConnectionAborted(f"cannot send the rest: {error}")))
             return
         self.bytesSent += sent
-        if self.tap is not None:
-            self.tap.data("sent", piece.read(begin, sent))
-        if not piece.count:
+        if piece.in_memory:
+            self._out_size -= sent
+        if piece.rest is None:
             out.popleft()
+        else:
+            out[0] = piece.rest
 
     def _drained(self) -> None:
         """The queue is empty: go on with whatever waited for that."""
@@ -197,7 +207,7 @@ class Writing(Ending):
         elif self.disconnecting:
             # A producer that has not finished yet ends the connection when it unregisters.
             if producer is None:
-                self._end(self._reason or Failure(ConnectionDone()))
+                self._end_in_order()
         elif self._write_closed:
             self._shut_down_writing()
 
@@ -279,7 +289,10 @@ class Writing(Ending):
         if self.disconnected:
             return
         try:
-            self._half_close()
+            if self._layer is not None:
+                self._layer.shut_down()
+            else:
+                self._half_close()
         except OSError as error:
             self._end(Failure(ConnectionLost(f"half-close failed: {describe(error)}")))
             return

@@ -15,7 +15,7 @@ from wirebook.error import (
     NotConnectingError,
     TimeoutError,
     UserError,
-    getConnectError,
+    connect_error,
 )
 from wirebook.failure import Failure
 from wirebook.interfaces import IClientFactory
@@ -96,7 +96,7 @@ class Connector:
         except BindFailed as error:
             self.attempt_failed(Failure(ConnectBindError(error.errno, str(error))))
         except OSError as error:
-            self.attempt_failed(Failure(getConnectError(error.errno or 0, str(self.getDestination()))))
+            self.attempt_failed(Failure(connect_error(error.errno or 0, self.getDestination())))
 
     def _lookup_failed(self, failure: Failure) -> None:
         self._lookup = None

@@ -10,31 +10,31 @@ There is no operating system in this, so it also runs on a clock of virtual time
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Callable, Iterable
-from contextvars import Context, copy_context
+from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from typing import Any
 
 from wirebook.deferred import Deferred, execute, succeed
-from wirebook.error import CannotListenError, ConnectionDone, getConnectError
+from wirebook.error import CannotListenError, connect_error
 from wirebook.failure import Failure
 from wirebook.interfaces import IClientFactory, IProtocolFactory, IReactorTime, ITurnTrace
 from wirebook.logger import report_failure
 from wirebook.protocol import OneConnection, check_factory
-from wirebook.reactor.handles import Handles, next_handle_id
+from wirebook.reactor.handles import Handles
 from wirebook.reactor.timers import check_delay
+from wirebook.transports._channel import CAPACITY, MemoryChannel, channel_pair, os_error
+from wirebook.transports._client import ConnectingEnd
+from wirebook.transports._state import factory_label
+from wirebook.transports.accepting import AcceptingPort
 from wirebook.transports.connecting import Connector
 from wirebook.transports.stream import StreamTransport
-from wirebook.transports.tcp import factory_label
 from wirebook.turn import in_turn, turn
 
-# How many bytes one direction holds before it takes no more, as a socket's buffer does.
-CAPACITY = 65536
-
 _next_pair = count(1).__next__
+_next_client = count(1).__next__
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,128 +45,6 @@ class MemoryAddress:
 
     def __str__(self) -> str:
         return self.name
-
-
-# --- the bytes -------------------------------------------------------------------------------------------
-
-
-class MemoryChannel:
-    """One end of a pair, with what `StreamTransport` needs of a socket. Used in the turn.
-
-    Attributes: ``peer`` the other end; ``changed`` is called when there may be something to read or room to write;
-    ``largest`` how many bytes one `recv` gives at most; ``resets`` makes `close` a reset instead of an end.
-    """
-
-    __slots__ = ("_told_nobody", "capacity", "changed", "closed", "finished", "inbox", "largest", "peer", "resets")
-
-    def __init__(self, capacity: int) -> None:
-        self.peer = self
-        self.capacity = self.largest = capacity
-        self.changed: Callable[[], None] = _nothing
-        self.inbox = bytearray()
-        self.finished = False
-        self.closed = False
-        self.resets = False
-        self._told_nobody = False
-
-    @property
-    def was_reset(self) -> bool:
-        """Whether the peer closed with a reset."""
-        return self.peer.closed and self.peer.resets
-
-    @property
-    def readable(self) -> bool:
-        """Whether `recv` would return or raise something."""
-        return bool(self.inbox) or self.finished
-
-    @property
-    def writable(self) -> bool:
-        """Whether `send` would take or raise something."""
-        return self.peer.closed or len(self.peer.inbox) < self.peer.capacity
-
-    def fileno(self) -> int:
-        """-1: there is no descriptor."""
-        return -1
-
-    def recv(self, size: int) -> bytes:
-        """Up to `size` bytes; none at the end. Raises OSError as a socket does."""
-        if self.inbox:
-            with memoryview(self.inbox) as view:
-                data = bytes(view[: min(size, self.largest)])
-            del self.inbox[: len(data)]
-            self.peer.changed()
-            return data
-        if self.was_reset:
-            raise _os_error(errno.ECONNRESET)
-        if self.finished:
-            return b""
-        raise BlockingIOError
-
-    def send(self, data: Any) -> int:
-        """Take as much of `data` as there is room for. Raises OSError as a socket does."""
-        peer = self.peer
-        if peer.closed:
-            return self._send_to_nobody(len(data))
-        room = peer.capacity - len(peer.inbox)
-        if room <= 0:
-            raise BlockingIOError
-        piece = data if len(data) <= room else memoryview(data)[:room]
-        peer.inbox += piece
-        peer.changed()
-        return len(piece)
-
-    def _send_to_nobody(self, size: int) -> int:
-        # As with TCP, where the first segment is sent before its reset can come back.
-        if self._told_nobody or self.was_reset:
-            raise _os_error(errno.EPIPE)
-        self._told_nobody = True
-        return size
-
-    def sendmsg(self, buffers: Iterable[Any]) -> int:
-        """`send` several pieces."""
-        sent = 0
-        for data in buffers:
-            try:
-                taken = self.send(data)
-            except BlockingIOError:
-                if not sent:
-                    raise
-                break
-            sent += taken
-            if taken < len(data):
-                break
-        return sent
-
-    def finish(self) -> None:
-        """Send nothing more: the peer reads an end after what was sent before."""
-        if not self.peer.finished:
-            self.peer.finished = True
-            self.peer.changed()
-
-    def close(self) -> None:
-        """Neither send nor receive any more; what was not read is dropped."""
-        self.closed = True
-        self.inbox.clear()
-        self.peer.finished = True
-        self.peer.changed()
-
-
-def channel_pair(capacity: int = CAPACITY) -> tuple[MemoryChannel, MemoryChannel]:
-    """Two ends, each of which takes `capacity` bytes before its reader has to read."""
-    one, other = MemoryChannel(capacity), MemoryChannel(capacity)
-    one.peer, other.peer = other, one
-    return one, other
-
-
-def _nothing() -> None:
-    """Nobody waits at this end yet."""
-
-
-def _os_error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
-
-
-# --- the transports --------------------------------------------------------------------------------------
 
 
 class MemoryTransport(StreamTransport):
@@ -198,9 +76,9 @@ class MemoryTransport(StreamTransport):
         channel = self._channel
         if self.disconnected or channel is None:
             return False
-        if self._reading and channel.readable:
+        if self._wants_read() and channel.readable:
             return True
-        return bool(self._out and channel.writable) or (self._read_closed and channel.was_reset)
+        return (self._wants_write() and channel.writable) or (self._read_closed and channel.was_reset)
 
     def _serve(self) -> None:
         """What a poller's events are for a socket; called at the end of the iteration."""
@@ -208,9 +86,9 @@ class MemoryTransport(StreamTransport):
         if self.disconnected:
             return
         channel = self._channel
-        if self._reading and channel.readable:
+        if self._wants_read() and channel.readable:
             self._dispatch("read", self.doRead)
-        if self._out and not self.disconnected and channel.writable:
+        if not self.disconnected and self._wants_write() and channel.writable:
             self._dispatch("write", self.doWrite)
         if self._read_closed and not self.disconnected and channel.was_reset:
             self.hungUp()
@@ -288,71 +166,53 @@ class MemoryServer(MemoryTransport):
         super()._end(reason)
 
 
-class MemoryClient(MemoryTransport):
+class MemoryClient(ConnectingEnd, MemoryTransport):
     """The client's end of a connection, from the first attempt on."""
 
     __slots__ = ("connector",)
-    role = "client"
-    port = None
 
     def __init__(self, connector: Connector) -> None:
         self.connector = connector
         super().__init__(connector.reactor, None, None, connector.getDestination(), connector.context)
 
     @property
-    def factory(self) -> Any:
-        """The factory that builds the protocol."""
-        return self.connector.factory
-
-    @property
     def label(self) -> str:
         """The name of the protocol's class, or of what its factory will build."""
         return super().label if self.connected or self._label else factory_label(self.factory)
 
-    def join(self, channel: MemoryChannel, host: MemoryAddress) -> None:
-        """Take this end of the connection; called by the connector."""
-        self._channel, self._host = channel, host
-        channel.changed = self._update_interest
+    def attempt(self) -> None:
+        """Connect, or find nobody there; the connector hears of it."""
+        if self.disconnected:
+            return
+        name = self._peer.name
+        port = self.connector.reactor.memory_ports.get(name)
+        if port is None:
+            self.connector.attempt_failed(Failure(connect_error(errno.ECONNREFUSED, name)))
+            return
+        self._host = MemoryAddress(f"{name}/{_next_client()}")
+        self._channel = port.accept(self._host)
+        self._channel.changed = self._update_interest
+        self.connector.attempt_succeeded()
 
-    def _end(self, reason: Failure | None) -> None:
-        was_connected = bool(self.connected)
-        ended = not self.disconnected
-        super()._end(reason)
-        if ended:
-            self.connector.client_ended(reason or Failure(ConnectionDone()), was_connected)
 
-
-# --- listening and connecting ----------------------------------------------------------------------------
-
-
-class MemoryPort:
+class MemoryPort(AcceptingPort):
     """A name that in-memory connections are made to. As a handle its state is "listening" or "closed"."""
 
-    kind = "port"
     transportName = "memory"
-    peerAddress = None
 
-    def __init__(self, reactor: MemoryMethods, name: str, factory: IProtocolFactory) -> None:
-        self.reactor: Any = reactor
+    def __init__(self, reactor: Any, name: str, factory: IProtocolFactory) -> None:
+        super().__init__(reactor, factory, 0)
         self.name = name
-        self.factory = factory
-        self.context = copy_context()
-        self.handleId = next_handle_id()
-        self.born = self.reactor.seconds()
-        self.state = "closed"
-        self.acceptedCount = 0
-        self.connectionCount = 0
-        self._past_received = 0
-        self._past_sent = 0
+        self._host = MemoryAddress(name)
+        self._ports: dict[str, MemoryPort] = reactor.memory_ports
 
     @in_turn
     def startListening(self) -> None:
         """Take the name. Raises `CannotListenError` when somebody has it."""
-        ports = self.reactor.memory_ports
-        if self.name in ports:
-            raise CannotListenError("memory", self.name, _os_error(errno.EADDRINUSE))
+        if self.name in self._ports:
+            raise CannotListenError("memory", self.name, os_error(errno.EADDRINUSE))
         self.factory.doStart()
-        ports[self.name] = self
+        self._ports[self.name] = self
         self.state = "listening"
         self.reactor.handles.opened(self)
 
@@ -361,70 +221,130 @@ class MemoryPort:
         """Give the name back; open connections stay. It is free on return; returns a fired Deferred."""
         if self.state == "listening":
             self.state = "closed"
-            del self.reactor.memory_ports[self.name]
+            del self._ports[self.name]
             self.reactor.handles.closed(self)
             self.factory.doStop()
         return succeed(None)
 
     loseConnection = stopListening
 
-    def accept(self, client: MemoryAddress) -> MemoryChannel | None:
-        """Serve a connection; the client's end, or None when the factory refused it."""
-        try:
-            protocol = self.context.copy().run(self.factory.buildProtocol, client)
-        except (Exception, KeyboardInterrupt):
-            report_failure(
-                Failure(),
-                f"{type(self.factory).__name__}.buildProtocol() raised; the connection to {self.name} is closed",
-                self.context,
-            )
-            protocol = None
+    def accept(self, client: MemoryAddress) -> MemoryChannel:
+        """Serve a connection; returns the client's end, which is at its end already when the factory refused."""
         ours, theirs = channel_pair()
-        if protocol is None:
-            ours.close()
-            return theirs
-        self.acceptedCount += 1
-        self.connectionCount += 1
-        MemoryServer(self, ours, client).begin(protocol)
+        end: Any = ours
+        self._serve(end, client)
         return theirs
 
-    def connection_ended(self, connection: MemoryServer) -> None:
-        """Add an ended connection's counters to the totals; called by the connection."""
-        self.connectionCount -= 1
-        self._past_received += connection.bytesReceived
-        self._past_sent += connection.bytesSent
+    def _peer_address(self, sockaddr: Any) -> Any:
+        return sockaddr
 
-    def getHost(self) -> MemoryAddress:
-        """The name it listens on."""
-        return MemoryAddress(self.name)
+    def _new_connection(self, sock: Any, peer: Any) -> MemoryServer:
+        return MemoryServer(self, sock, peer)
 
-    @property
-    def localAddress(self) -> Any:
-        """The name it listens on."""
-        return self.getHost()
 
-    @property
-    def label(self) -> str:
-        """The name of the protocol class, or of the factory's."""
-        return factory_label(self.factory)
+class MemoryConnector(Connector):
+    """Makes the connections of one ``connectMemory``."""
 
-    def _total(self, name: str, past: int) -> int:
-        mine = (handle for handle in self.reactor.handles.of("connection") if getattr(handle, "port", None) is self)
-        return past + sum(int(getattr(handle, name)) for handle in mine)
+    def __init__(self, reactor: Any, name: str, factory: IClientFactory, timeout: float | None) -> None:
+        super().__init__(reactor, name, 0, factory, timeout, None)
 
-    @property
-    def bytesReceived(self) -> int:
-        """How many bytes its connections have received, ended ones included."""
-        return self._total("bytesReceived", self._past_received)
+    def getDestination(self) -> Any:
+        """The name that it connects to."""
+        return MemoryAddress(self.host)
 
-    @property
-    def bytesSent(self) -> int:
-        """How many bytes its connections have sent, ended ones included."""
-        return self._total("bytesSent", self._past_sent)
+    def _new_client(self) -> MemoryClient:
+        return MemoryClient(self)
 
-    def closeHandle(self, abort: bool = False) -> Deferred[None]:
-        """`stopListening`."""
-        return self.stopListening()
+    def _begin_attempt(self, client: MemoryClient) -> None:
+        self.reactor.call_soon(MemoryClient.attempt, client)
 
-    def __repr__(self) -> str:
-        return f"<MemoryPort of {self.label} on {self.name}, {self.state}>"
+
+class MemoryMethods:
+    """The part of a reactor that opens in-memory ports and connections."""
+
+    @cached_property
+    def memory_ports(self) -> dict[str, MemoryPort]:
+        """The ports that listen, by name."""
+        return {}
+
+    @in_turn
+    def listenMemory(self, name: str, factory: IProtocolFactory) -> MemoryPort:
+        """Serve the in-memory connections that are made to `name` with protocols from `factory`.
+
+        The name is known to this reactor alone. Raises `CannotListenError` when it is taken.
+        """
+        check_factory(factory, "listenMemory")
+        port = MemoryPort(self, _check_name(name), factory)
+        port.startListening()
+        return port
+
+    @in_turn
+    def connectMemory(self, name: str, factory: IClientFactory, timeout: float | None = 30) -> MemoryConnector:
+        """Connect to what this reactor serves under `name`; `factory` is told how it goes (`ClientFactory`).
+
+        The connection is made, or refused, after this returns.
+        """
+        check_factory(factory, "connectMemory", client=True)
+        if timeout is not None:
+            check_delay(timeout)
+        connector = MemoryConnector(self, _check_name(name), factory, timeout)
+        connector.connect()
+        return connector
+
+
+def _check_name(name: Any) -> str:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f'an in-memory port has a name, a str like "chat", not {name!r}')
+    return name
+
+
+class MemoryNetwork(MemoryMethods):
+    """In-memory ports and connections that live by `clock` alone: a reactor is not needed.
+
+    With a `Clock` whatever is under way happens when it advances, in the thread that advances it. It takes no time: two
+    protocols that answer each other for ever need latency (see `wirebook.conditions`), or the clock never comes back.
+    """
+
+    trace: ITurnTrace | None = None
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.seconds = clock.seconds
+        self.callLater = clock.callLater
+        self.handles = Handles()
+
+    def call_soon(self, func: Callable[..., Any], subject: Any) -> None:
+        """Call ``func(subject)`` when the clock goes on."""
+        self.callLater(0, func, subject)
+
+
+# --- endpoints -------------------------------------------------------------------------------------------
+
+
+class MemoryServerEndpoint:
+    """A name to serve in memory; parameters as for ``reactor.listenMemory``."""
+
+    def __init__(self, reactor: MemoryMethods, name: str) -> None:
+        self._reactor = reactor
+        self._name = name
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Listen. Fires with the `MemoryPort`; fails with what ``listenMemory`` raises."""
+        return execute(self._reactor.listenMemory, self._name, protocolFactory)
+
+
+class MemoryClientEndpoint:
+    """A name to connect to in memory; `timeout` in seconds."""
+
+    def __init__(self, reactor: MemoryMethods, name: str, timeout: float | None = 30) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._timeout = timeout
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Connect once. Fires with the protocol after its ``connectionMade``; cancelling ends the attempt."""
+        factory = OneConnection(protocolFactory)
+        try:
+            self._reactor.connectMemory(self._name, factory, self._timeout)
+        except Exception:
+            factory.connected.errback()
+        return factory.connected

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from wirebook.deferred import Deferred
 from wirebook.interfaces import IClientFactory, IProtocolFactory
 from wirebook.protocol import check_factory
-from wirebook.reactor.loop import ReactorBase
-from wirebook.reactor.resolver import look_up
-from wirebook.reactor.timers import check_delay
+from wirebook.reactor.names import NameMethods
+from wirebook.transports._checks import LOOPBACK, check_destination, check_port
+from wirebook.transports.adopting import AdoptingMethods
 from wirebook.transports.connecting import Connector
 from wirebook.transports.listening import Port
+from wirebook.transports.memory import MemoryMethods
+from wirebook.transports.multicast import MulticastMethods
+from wirebook.transports.process import ProcessMethods
+from wirebook.transports.secured import TLSMethods
+from wirebook.transports.udp import UDPMethods
+from wirebook.transports.unix import UNIXMethods
+from wirebook.transports.unixdatagram import UNIXDatagramMethods
 from wirebook.turn import in_turn
 
-LOOPBACK = "127.0.0.1"
 
-
-class Reactor(ReactorBase):
+class Reactor(
+    MulticastMethods,
+    UDPMethods,
+    UNIXDatagramMethods,
+    UNIXMethods,
+    TLSMethods,
+    AdoptingMethods,
+    ProcessMethods,
+    MemoryMethods,
+    NameMethods,
+):
     """Everything `ReactorBase` does, and opens ports and connections. Any thread may call any method."""
 
     @in_turn
@@ -50,36 +62,7 @@ class Reactor(ReactorBase):
         a timeout out of range, `TypeError` for what is not a client factory.
         """
         check_factory(factory, "connectTCP", client=True)
-        if not isinstance(host, str) or not host:
-            raise TypeError(f"connectTCP() takes a host name or address as a str, not {host!r}")
-        if timeout is not None:
-            check_delay(timeout)
-        if bindAddress is not None:
-            _check_address(bindAddress)
-        connector = Connector(self, host, check_port(port, 1), factory, timeout, bindAddress)
+        check_destination("connectTCP", host, port, timeout, bindAddress)
+        connector = Connector(self, host, port, factory, timeout, bindAddress)
         connector.connect()
         return connector
-
-    def lookUp(self, host: str, port: int) -> Deferred[list[tuple[int, Any]]]:
-        """The (family, sockaddr) pairs of `host`, IPv4 first. Fails with `DNSLookupError`."""
-        return look_up(self, host, port)
-
-    def resolve(self, name: str) -> Deferred[str]:
-        """The first address of the host `name`, IPv4 before IPv6, as text. Fails with `DNSLookupError`."""
-        return self.lookUp(name, 0).addCallback(lambda found: str(found[0][1][0]))
-
-
-def check_port(port: Any, lowest: int) -> int:
-    """`port` if it is a port number; otherwise the error names it and what would be right."""
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"a port is an int from {lowest} to 65535, not {port!r}")
-    if not lowest <= port <= 65535:
-        free = " (0 means any free one)" if lowest == 0 else ""
-        raise ValueError(f"port {port} is out of range: choose {lowest} to 65535{free}")
-    return port
-
-
-def _check_address(address: Any) -> None:
-    if not (isinstance(address, tuple) and len(address) == 2 and isinstance(address[0], str)):
-        raise TypeError(f'bindAddress is a pair like ("127.0.0.1", 0), not {address!r}')
-    check_port(address[1], 0)

@@ -17,8 +17,8 @@ from typing import Any
 
 from wirebook.error import ConnectionDone, ConnectionLost, describe
 from wirebook.failure import Failure
+from wirebook.transports._securing import Securing
 from wirebook.transports._state import UNWATCHED, lives_half_closed
-from wirebook.transports._writing import Writing
 from wirebook.turn import in_turn
 
 # One read's buffer. Larger ones make bulk transfers a little faster and every small message slower, because
@@ -26,7 +26,7 @@ from wirebook.turn import in_turn
 READ_SIZE = 65536
 
 
-class StreamTransport(Writing):
+class StreamTransport(Securing):
     """A stream over `channel`: anything with ``fileno``, ``recv``, ``send``, ``sendmsg`` and ``close``.
 
     Attributes: ``protocol``, the one in charge, which may be exchanged; ``disconnecting``, whether an end was
@@ -40,16 +40,20 @@ class StreamTransport(Writing):
         """Join the two: the transport is open and `protocol` takes it. In the turn."""
         self.protocol = protocol
         self.connected = 1
-        self._direct = True
-        self.startReading()
+        self._direct = not self._write_closed
+        self._start_reading()
         if self.tap is not None:
             self.tap.event("opened")
         self._tell("makeConnection", self)
+        if self._layer is not None:
+            self._layer.start()
 
     def doRead(self) -> None:
         """Read once and hand it to the protocol; called by the reactor."""
         if not self._reading:
             # Paused since the poller reported it, by another callback of this batch or another thread.
+            if self._layer is not None and self._layer.wants_read:
+                self._layer.proceed()
             return
         try:
             data = self._channel.recv(READ_SIZE)
@@ -57,6 +61,10 @@ class StreamTransport(Writing):
             return
         except OSError as error:
             self._end(Failure(ConnectionLost(f"the connection was lost: {describe(error)}")))
+            return
+        except Exception:
+            # A layer's: its reason to end the connection.
+            self._end(Failure())
             return
         if not data:
             self._read_ended()

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from wirebook.address import IPAddress, from_sockaddr
 from wirebook.error import (
-    ConnectionDone,
     NotListeningError,
     describe,
-    getConnectError,
 )
 from wirebook.failure import Failure
 from wirebook.reactor.loop import ReactorBase
-from wirebook.reactor.poller import WRITE
+from wirebook.transports._client import ConnectingEnd
 from wirebook.transports._state import factory_label
 from wirebook.transports.stream import StreamTransport
 from wirebook.turn import in_turn
@@ -85,9 +83,9 @@ class Connection(StreamTransport):
             # Some systems do not tell the name of a socket that was reset.
             self._host = None
 
-    def getHandle(self) -> socket.socket:
-        """The socket itself."""
-        return self._require_channel()
+    def getHandle(self) -> Any:
+        """The socket itself; with TLS, OpenSSL's connection."""
+        return self._require_channel() if self._layer is None else self._layer.connection
 
     def _require_channel(self) -> socket.socket:
         if self.disconnected or self._channel is None:
@@ -149,12 +147,10 @@ class Server(Connection):
         super()._end(reason)
 
 
-class Client(Connection):
+class Client(ConnectingEnd, Connection):
     """The client's end of a connection, from the first attempt on."""
 
     __slots__ = ("connector",)
-    role = "client"
-    port = None
 
     def __init__(self, connector: Connector) -> None:
         self.connector = connector
@@ -174,41 +170,7 @@ class Client(Connection):
         code = sock.connect_ex(sockaddr)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, "")
-        self.reactor.watch(self._fd, self, WRITE)
-        self._mask = WRITE
-
-    def doWrite(self) -> None:
-        """Writable: connected, or refused, the first time; afterwards as for every stream."""
-        if self.connected:
-            super().doWrite()
-            return
-        try:
-            code = self._channel.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        except OSError as error:
-            code = error.errno or errno.EIO
-        if code:
-            self.connector.attempt_failed(Failure(getConnectError(code, str(self.getPeer()))))
-        else:
-            self.connector.attempt_succeeded()
-
-    def hungUp(self) -> None:
-        """As for every stream; an attempt that is refused may come up here too."""
-        if self.connected:
-            super().hungUp()
-        else:
-            self.doWrite()
-
-    @property
-    def factory(self) -> Any:
-        """The factory that builds the protocol."""
-        return self.connector.factory
-
-    def _end(self, reason: Failure | None) -> None:
-        was_connected = bool(self.connected)
-        ended = not self.disconnected
-        super()._end(reason)
-        if ended:
-            self.connector.client_ended(reason or Failure(ConnectionDone()), was_connected)
+        self.await_connection()
 
 
 class BindFailed(OSError):

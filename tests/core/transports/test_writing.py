@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +14,9 @@ import pytest
 from tests.conftest import Reports, eventually
 from tests.core.net_kit import Recorder, pair, receive_all, receive_exactly
 from wirebook.error import ConnectionDone, WriteBacklogError
+from wirebook.reactor.sockets import Sockets
 from wirebook.transports import WriteLimits
+from wirebook.transports._pieces import SHARE
 from wirebook.transports.reactor import Reactor
 
 MEBIBYTE = b"x" * (1 << 20)
@@ -97,6 +100,25 @@ def test_limits_that_make_no_sense_are_refused(values: dict[str, Any]) -> None:
         dataclasses.replace(SMALL, **values)
 
 
+def test_one_call_sends_no_more_than_a_share_of_what_waits(reactor: Reactor) -> None:
+    sizes = []
+
+    class Measured(socket.socket):
+        def sendmsg(self, buffers: Any, *args: Any) -> int:
+            sizes.append(sum(len(piece) for piece in buffers))
+            return super().sendmsg(buffers, *args)
+
+    reactor.sockets = Sockets(Measured)
+    with pair(reactor, Recorder) as (protocol, sock):
+        with reactor.turn():
+            protocol.transport.write(CONTENT)
+            for _ in range(10):
+                protocol.transport.write(MEBIBYTE[:-1])
+        assert receive_exactly(sock, len(CONTENT)) == CONTENT
+        assert receive_exactly(sock, 10 * (SHARE - 1)) == MEBIBYTE[:-1] * 10
+    assert max(sizes) == SHARE
+
+
 # --- files
 
 
@@ -140,7 +162,7 @@ def test_a_tap_sees_the_bytes_of_a_file(reactor: Reactor, file: IO[bytes]) -> No
 def test_a_file_that_is_too_short_aborts_the_connection(reactor: Reactor, file: IO[bytes], reported: Reports) -> None:
     with pair(reactor, Recorder) as (protocol, _):
         protocol.transport.writeFile(file, len(CONTENT) - 3, 10)
-        assert str(protocol.end()) == "cannot send the file: the file is 7 bytes too short"
+        assert str(protocol.end()) == "cannot send the rest: the file is 7 bytes too short"
         (record,) = reported()
         assert "is aborted" in record.getMessage()
 

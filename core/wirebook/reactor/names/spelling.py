@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 
-import idna
-
 from wirebook.address import IPAddress, TransportType, from_sockaddr
 
 SOCKET_TYPES = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
@@ -26,10 +24,18 @@ def ip_address(host: str, port: int = 0, kind: TransportType = "TCP") -> IPAddre
 def idna_bytes(text: str) -> bytes:
     """A host name as it is sent: ASCII as it is, anything else encoded. Raises UnicodeError when it cannot be."""
     # The rules of IDNA forbid names that are common in ASCII, such as those with an underscore.
-    return text.encode("ascii") if text.isascii() else idna.encode(text, uts46=True)
+    if text.isascii():
+        return text.encode("ascii")
+    import idna
+
+    return idna.encode(text, uts46=True)
 
 
 def idna_text(octets: bytes) -> str:
     """A host name as people read it. Raises UnicodeError when it is not one."""
     text = octets.decode("ascii")
-    return idna.decode(text) if "xn--" in text.lower() else text
+    if "xn--" not in text.lower():
+        return text
+    import idna
+
+    return idna.decode(text)
