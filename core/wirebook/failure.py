@@ -425,7 +425,8 @@ def _stand_in(following: TracebackType | None, name: str, file: str, line: int) 
     """
     code = _never_started.__code__.replace(co_filename=file, co_name=name, co_qualname=name, co_firstlineno=line)
     frame = FunctionType(code, {})().gi_frame
-    return TracebackType(following, frame, -1, line)
+    # The first instruction, for tools that look the instruction up: they loop for ever over -1.
+    return TracebackType(following, frame, 0, line)
 
 
 def _text_of(value: object, *readers: Callable[[Any], str]) -> str:

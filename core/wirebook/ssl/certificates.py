@@ -136,6 +136,10 @@ class CertificateRequest(CertBase):
             raise VerifyError(f"the request for {request.subject.rfc4514_string()!r} is not signed with its own key")
         return cls(request)
 
+    def getSubject(self) -> DistinguishedName:
+        """Who it is about; a copy. Raises `ValueError` rather than to leave something out: it is to be agreed to."""
+        return DistinguishedName.fromX509Name(self.original.subject, strict=True)
+
     def dump(self, format: int = crypto.FILETYPE_ASN1) -> bytes:
         """The request in the given format."""
         if format not in _ENCODINGS:

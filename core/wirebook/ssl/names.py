@@ -65,12 +65,17 @@ class DistinguishedName(dict[str, bytes]):
         return "\n".join(f"{words[field]:>{width}}: {self[field].decode()}" for field in words if field in self)
 
     @classmethod
-    def fromX509Name(cls, name: x509.Name) -> DistinguishedName:
-        """The fields of a name of the ``cryptography`` package; those that have no place here are left out."""
+    def fromX509Name(cls, name: x509.Name, strict: bool = False) -> DistinguishedName:
+        """The fields of a name of the ``cryptography`` package.
+
+        Those that have no place here are left out; when `strict`, they raise `ValueError`.
+        """
         dn = cls()
         for attribute in name:
             if attribute.oid in _BY_OID:
                 setattr(dn, _BY_OID[attribute.oid], attribute.value)
+            elif strict:
+                raise ValueError(f"the name has the attribute {attribute.rfc4514_string()!r}, which a DN cannot hold")
         return dn
 
     def toX509Name(self) -> x509.Name:

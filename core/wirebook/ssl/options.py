@@ -274,8 +274,8 @@ _UNTRUSTED = (
 _REFUSALS = {
     SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED: "it expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
     SSL.X509VerificationCodes.ERR_CERT_NOT_YET_VALID: "it is valid from {certificate.not_valid_before_utc:%Y-%m-%d} on",
-    SSL.X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "it is self-signed, and not trusted itself; to trust it, "
-    "pass it as trustRoot",
+    SSL.X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "it is self-signed, and not trusted itself; "
+    "to trust it, pass it as trustRoot",
     SSL.X509VerificationCodes.ERR_SELF_SIGNED_CERT_IN_CHAIN: "its root is not trusted; to trust a lab's own root, "
     "pass its certificate as trustRoot",
     SSL.X509VerificationCodes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: _UNTRUSTED,

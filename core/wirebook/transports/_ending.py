@@ -9,6 +9,7 @@ from wirebook.deferred import Deferred, succeed
 from wirebook.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from wirebook.failure import Failure
 from wirebook.logger import report_failure
+from wirebook.trace import name_and_place
 from wirebook.transports._state import NOBODY, UNWATCHED, StreamState, protocol_label
 from wirebook.turn import in_turn
 
@@ -126,7 +127,7 @@ class Ending(StreamState):
         try:
             self.context.copy().run(func, *args)
         except (Exception, KeyboardInterrupt):
-            report_failure(Failure(), f"{func!r} raised", self.context)
+            report_failure(Failure(), f"{name_and_place(func)[0]}() raised", self.context)
 
     def _fire_close_waiters(self) -> None:
         waiters, self._close_waiters = self._close_waiters, None

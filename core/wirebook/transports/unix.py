@@ -150,7 +150,8 @@ class UNIXConnection(StreamTransport):
         if hasattr(self.protocol, "fileDescriptorReceived"):
             self._read_with_descriptors()
         else:
-            super().doRead()
+            # By name, for super() would cost a twentieth of an echo.
+            StreamTransport.doRead(self)
 
     def _read_with_descriptors(self) -> None:
         if not self._reading:

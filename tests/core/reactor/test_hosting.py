@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextvars import copy_context
 
 import pytest
 
 from tests.conftest import Reports, eventually
+from tests.core.deferred_kit import run_python
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, dial, free_port, on_reactor, receive_all
 from wirebook.deferred import Deferred
 from wirebook.error import ConnectionAborted, ConnectionDone, ReactorAlreadyRunning, ReactorNotRunning
 from wirebook.reactor.poller import best_poller
 from wirebook.reactor.select_ import SelectPoller
 from wirebook.transports.reactor import Reactor
+from wirebook.turn import turn
 
 POLLERS = [best_poller, SelectPoller]
 
@@ -69,6 +73,154 @@ def test_one_stop_ends_every_run_that_waits(reactor: Reactor) -> None:
         assert not thread.is_alive()
 
 
+# --- programs that believe the reactor is their own ---------------------------------------------------
+
+
+def as_program(reactor: Reactor, main: Callable[[], object]) -> threading.Thread:
+    """Run `main` as a host runs a program: in a context of its own, which begins and ends the program."""
+
+    def body() -> None:
+        reactor.hosting.begin_program()
+        main()
+        reactor.hosting.end_program()
+
+    thread = threading.Thread(target=copy_context().run, args=(body,))
+    thread.start()
+    return thread
+
+
+def ended(thread: threading.Thread) -> bool:
+    thread.join(PATIENCE)
+    return not thread.is_alive()
+
+
+def test_a_stop_before_run_makes_it_return_at_once(any_reactor: Reactor) -> None:
+    seen: list[str] = []
+
+    def main() -> None:
+        any_reactor.addSystemEventTrigger("before", "shutdown", seen.append, "shutdown")
+        any_reactor.callWhenRunning(any_reactor.stop)
+        seen.append("before run")
+        any_reactor.run()
+        seen.append("after run")
+
+    assert ended(as_program(any_reactor, main))
+    assert seen == ["before run", "shutdown", "after run"]
+
+
+def test_a_stop_before_run_counts_once(reactor: Reactor) -> None:
+    returned = threading.Event()
+
+    def main() -> None:
+        reactor.callWhenRunning(reactor.stop)
+        reactor.run()
+        returned.set()
+        reactor.run()
+
+    thread = as_program(reactor, main)
+    assert returned.wait(PATIENCE)
+    assert eventually(lambda: reactor.hosting._runs)
+    reactor.stop()
+    assert ended(thread)
+
+
+def test_a_second_stop_before_run_is_refused_as_for_any_reactor_that_is_stopping(reactor: Reactor) -> None:
+    refused: list[str] = []
+
+    def again() -> None:
+        try:
+            reactor.stop()
+        except ReactorNotRunning as error:
+            refused.append(str(error))
+
+    def main() -> None:
+        reactor.callWhenRunning(reactor.stop)
+        reactor.callWhenRunning(again)
+        reactor.run()
+
+    assert ended(as_program(reactor, main))
+    assert len(refused) == 1
+
+
+def test_a_stop_that_no_callback_makes_is_refused_before_run(reactor: Reactor) -> None:
+    refused: list[str] = []
+
+    def main() -> None:
+        with pytest.raises(ReactorNotRunning):
+            reactor.stop()
+        refused.append("yes")
+
+    assert ended(as_program(reactor, main))
+    assert refused == ["yes"]
+
+
+def test_a_stop_by_a_callback_of_a_program_that_is_over_is_reported(reactor: Reactor, reported: Reports) -> None:
+    go: Deferred[None] = Deferred()
+    assert ended(as_program(reactor, lambda: go.addCallback(lambda _: reactor.stop())))
+    reactor.callFromThread(go.callback, None)
+    assert eventually(lambda: go.called)
+    del go
+    (record,) = reported.wait()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ReactorNotRunning
+
+
+def test_what_a_program_has_opened_is_closed_when_it_is_stopped_and_nothing_else(reactor: Reactor) -> None:
+    others = reactor.listenTCP(0, Recorders(Echo))
+    others_call = reactor.callLater(60, print)
+    seen: list[str] = []
+    trigger = reactor.addSystemEventTrigger("before", "shutdown", seen.append, "another's")
+    factory = Recorders(Echo)
+
+    def main() -> None:
+        port = reactor.listenTCP(0, factory)
+        reactor.callLater(60, print)
+        with dial(port):
+            factory.number(0)
+            reactor.callLater(0, reactor.stop)
+            reactor.run()
+
+    assert ended(as_program(reactor, main))
+    assert isinstance(factory.protocols[0].end(), ConnectionDone)
+    assert set(reactor.handles) == {others, others_call}
+    assert seen == []
+    reactor.removeSystemEventTrigger(trigger)
+    others_call.cancel()
+    others.stopListening()
+
+
+def test_interrupting_run_ends_the_program_too() -> None:
+    code = """
+import os, signal, threading, time
+from wirebook import reactor
+from wirebook.protocol import Factory, Protocol
+reactor.runInThread()
+reactor.hosting.begin_program()
+reactor.listenTCP(0, Factory.forProtocol(Protocol))
+reactor.addSystemEventTrigger("before", "shutdown", print, "shutdown")
+def press():
+    while not reactor.hosting._runs:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=press).start()
+try:
+    reactor.run()
+except KeyboardInterrupt:
+    print("interrupted", len(reactor.handles), reactor.running)
+reactor.shutDown()
+"""
+    assert run_python(code).stdout == "shutdown\ninterrupted 0 True\n"
+
+
+def test_the_callbacks_of_one_program_may_end_the_run_of_another(reactor: Reactor) -> None:
+    go: Deferred[None] = Deferred()
+    assert ended(as_program(reactor, lambda: go.addCallback(lambda _: reactor.stop())))
+    thread = as_program(reactor, reactor.run)
+    assert eventually(lambda: reactor.hosting._runs)
+    reactor.callFromThread(go.callback, None)
+    assert ended(thread)
+
+
 @pytest.mark.parametrize("verb", ["stop", "crash"])
 def test_stopping_what_nobody_runs_is_refused(reactor: Reactor, verb: str) -> None:
     with pytest.raises(ReactorNotRunning, match=r"no run\(\) is waiting.*Close ports and connections instead"):
@@ -79,6 +231,45 @@ def test_stopping_what_nobody_runs_is_refused(reactor: Reactor, verb: str) -> No
 def test_another_thread_may_not_iterate_a_hosted_reactor(reactor: Reactor) -> None:
     with pytest.raises(ReactorAlreadyRunning, match="another thread runs this reactor"):
         reactor.iterate()
+
+
+# --- a callback that does not come back ---------------------------------------------------------------
+
+
+def test_another_thread_takes_over_from_one_that_a_callback_has_kept(any_reactor: Reactor) -> None:
+    stuck, go_on, ran = threading.Event(), threading.Event(), threading.Event()
+    depth: list[int] = []
+
+    def hog() -> None:
+        stuck.set()
+        go_on.wait(PATIENCE)
+        turn.take_back(depth[0])
+        assert any_reactor.turn().held()
+
+    any_reactor.callFromThread(hog)
+    assert stuck.wait(PATIENCE)
+    old = any_reactor.hosting.thread
+    assert old is not None
+    depth.append(turn.take_away())
+    any_reactor.hosting.replace_thread()
+    assert on_reactor(any_reactor, threading.current_thread) is not old
+    go_on.set()
+    assert ended(old)
+    any_reactor.callFromThread(ran.set)
+    assert ran.wait(PATIENCE)
+    assert any_reactor.running
+
+
+def test_an_interrupt_between_callbacks_does_not_end_the_hosted_reactor(reactor: Reactor, reported: Reports) -> None:
+    def interrupted(_: None) -> None:
+        raise KeyboardInterrupt
+
+    with reactor.turn():
+        # What a transport queues is the loop's own, so nothing stands between it and the loop.
+        reactor.call_soon(interrupted, None)
+    (record,) = reported.wait()
+    assert "was interrupted" in record.getMessage()
+    assert on_reactor(reactor, str, 1) == "1"
 
 
 def test_what_runs_in_the_program_s_own_thread_is_not_hosted_too() -> None:

@@ -11,7 +11,7 @@ import pytest
 from OpenSSL import crypto
 
 from tests.conftest import eventually
-from tests.core.net_kit import Recorders
+from tests.core.net_kit import PATIENCE, Recorders
 from tests.core.tls_kit import (
     Secured,
     SecuredEcho,
@@ -34,7 +34,7 @@ def visit(reactor: Reactor, asked: str, *names: str, **extra: Any) -> Secured:
         serving_tls(reactor, Recorders(SecuredEcho), certificate) as port,
         connecting_tls(reactor, port.port, Secured, options) as (client, _),
     ):
-        assert client.secured.wait(2) or client.end()
+        assert eventually(lambda: client.secured.is_set() or client.lost.is_set(), PATIENCE)
         return client
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from wirebook.ssl import DN, DistinguishedName
 
@@ -37,6 +39,13 @@ def test_inspecting_gives_a_line_for_each_field() -> None:
         "              Country Name: US",
         "             Email Address: nobody@example.com",
     ]
+
+
+def test_what_has_no_place_in_a_name_is_left_out_or_refused() -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.TITLE, "Dr"), x509.NameAttribute(NameOID.COMMON_NAME, "alice")])
+    assert DN.fromX509Name(name) == DN(CN="alice")
+    with pytest.raises(ValueError, match=r"the name has the attribute '2\.5\.4\.12=Dr', which a DN cannot hold"):
+        DN.fromX509Name(name, strict=True)
 
 
 def test_text_beyond_ascii_survives() -> None:
