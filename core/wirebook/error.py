@@ -337,6 +337,18 @@ class NotConnectedError(ConnectionClosed):
     sentence = "there is no connection"
 
 
+class VerifyError(Exception):
+    """A certificate, or a request for one, does not belong to its key, or was refused."""
+
+
+class PeerVerifyError(VerifyError):
+    """The peer could not be verified."""
+
+
+class CertificateError(Exception):
+    """There is no certificate where one was asked for."""
+
+
 class NotSecuredError(AttributeError):
     """A transport without TLS was asked for what only TLS gives. It is an AttributeError, so ``hasattr`` tells."""
 

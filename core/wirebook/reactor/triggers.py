@@ -49,9 +49,7 @@ class Triggers:
     def remove(self, key: TriggerID) -> None:
         """Forget a call that has not run."""
         if not isinstance(key, tuple) or key not in self._calls:
-            raise ValueError(
-                f"there is no trigger {key!r}: it has run already, was removed, or never was one"
-            )
+            raise ValueError(f"there is no trigger {key!r}: it has run already, was removed, or never was one")
         del self._calls[key]
 
     def fire(

@@ -5,10 +5,11 @@ Servers take ``PrivateCertificate.loadPEM(pem).options()``, clients ``optionsFor
 
 from service_identity import VerificationError
 
+from wirebook.error import CertificateError, VerifyError
 from wirebook.ssl.certificates import CertBase, Certificate, CertificateRequest, PrivateCertificate
 from wirebook.ssl.client import ClientTLSOptions, optionsForClientTLS
 from wirebook.ssl.contexts import ClientContextFactory, ContextFactory, DefaultOpenSSLContextFactory
-from wirebook.ssl.errors import CertificateError, PeerNameError, TLSError, VerifyError
+from wirebook.ssl.errors import PeerNameError, TLSError
 from wirebook.ssl.keys import KeyPair, PublicKey
 from wirebook.ssl.lab import LabAuthority
 from wirebook.ssl.names import DN, DistinguishedName

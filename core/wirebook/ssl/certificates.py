@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 
-from wirebook.ssl.errors import CertificateError, VerifyError
+from wirebook.error import CertificateError, VerifyError
 from wirebook.ssl.keys import ONE_YEAR, KeyPair, PublicKey
 from wirebook.ssl.names import DistinguishedName
 from wirebook.ssl.options import CertificateOptions
@@ -70,10 +70,10 @@ class Certificate(CertBase):
         handle = transport.getHandle()
         ask = next((getattr(handle, name) for name in methods if hasattr(handle, name)), None)
         if ask is None:
-            raise CertificateError(f"{transport!r} has no TLS, so there is no {side} certificate")
+            raise CertificateError(f"non-TLS transport {transport!r} has no {side} certificate")
         certificate = ask()
         if certificate is None:
-            raise CertificateError(f"{transport!r} has TLS without a {side} certificate")
+            raise CertificateError(f"TLS transport {transport!r} has no {side} certificate")
         return cls(certificate)
 
     def getIssuer(self) -> DistinguishedName:

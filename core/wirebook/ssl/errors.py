@@ -11,14 +11,6 @@ from service_identity import VerificationError
 from wirebook.error import ConnectionLost
 
 
-class CertificateError(Exception):
-    """There is no certificate where one was asked for."""
-
-
-class VerifyError(Exception):
-    """A certificate or a request does not belong to its key, or was refused."""
-
-
 class TLSError(SSL.Error, ConnectionLost):
     """TLS was not agreed on, or broke later. It is an ``OpenSSL.SSL.Error`` and a `ConnectionLost`.
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from OpenSSL import crypto
 
 from wirebook.deferred import Deferred
-from wirebook.ssl.errors import VerifyError
+from wirebook.error import VerifyError
 from wirebook.ssl.names import DistinguishedName
 
 if TYPE_CHECKING:

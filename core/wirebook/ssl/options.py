@@ -14,7 +14,7 @@ from OpenSSL import SSL, crypto
 
 from wirebook.failure import Failure
 from wirebook.logger import report_event, report_failure
-from wirebook.ssl.errors import TLSError
+from wirebook.ssl.errors import TLSError, reasons
 from wirebook.ssl.parameters import TLSVersion, accepted_by, defaultCiphers, set_ciphers
 from wirebook.ssl.trust import OpenSSLCertificateAuthorities, as_trust_root
 
@@ -136,6 +136,9 @@ class CertificateOptions:
             self._context = self._new_context()
         return self._context
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_context"}
+
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
         """A connection for the server's side of the layer `protocol`."""
         return SSL.Connection(self.getContext(), None)
@@ -155,9 +158,7 @@ class CertificateOptions:
         # Idle connections give their buffers back.
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         if self._versions is not None:
-            context.set_min_proto_version(self._versions[0])
-            if self._versions[1] is not None:
-                context.set_max_proto_version(self._versions[1])
+            _limit_versions(context, *self._versions)
         insecure = self._versions is not None and self._versions[0] < _SAFE_MINIMUM
         set_ciphers(context, self.acceptableCiphers, insecure)
         if self.dhParameters is not None:
@@ -212,10 +213,10 @@ class CertificateOptions:
         try:
             context = self._context_for_name(connection.get_servername())
         except Exception:
-            failure = Failure()
-            report_failure(failure, f"looking up the options for {connection.get_servername()!r} raised")
+            asked = connection.get_servername()
+            report_failure(Failure(), f"looking up the options for {asked!r} raised")
             if (layer := connection.get_app_data()) is not None:
-                layer.failVerification(failure)
+                layer.failVerification(Failure(TLSError(f"the options for the name {asked!r} could not be looked up")))
         else:
             if context is not None:
                 connection.set_context(context)
@@ -234,7 +235,7 @@ class CertificateOptions:
 def _refuse_pairs(arguments: Mapping[str, Any]) -> None:
     for one, other in _EXCLUSIVE:
         if arguments[one] is not None and arguments[other] is not None:
-            raise TypeError(f"CertificateOptions takes {one} or {other}, not both")
+            raise TypeError(f"{one} and {other} are mutually exclusive: give CertificateOptions one of them")
 
 
 def version_range(at_least: TLSVersion | None, lowered: TLSVersion | None, at_most: TLSVersion | None) -> VersionRange:
@@ -249,6 +250,16 @@ def version_range(at_least: TLSVersion | None, lowered: TLSVersion | None, at_mo
         name = "raiseMinimumTo" if at_least is not None else "insecurelyLowerMinimumTo"
         raise ValueError(f"{name} ({oldest.name}) has to be lower than lowerMaximumSecurityTo ({at_most.name})")
     return oldest, at_most
+
+
+def _limit_versions(context: SSL.Context, oldest: TLSVersion, newest: TLSVersion | None) -> None:
+    try:
+        context.set_min_proto_version(oldest)
+        if newest is not None:
+            context.set_max_proto_version(newest)
+    except SSL.Error as error:
+        spoken = oldest.name if newest in (None, oldest) else f"{oldest.name} or {newest.name}"  # type: ignore[union-attr]
+        raise TLSError(f"this OpenSSL does not speak {spoken}", reasons(error)) from None
 
 
 def _certificate(given: Any) -> x509.Certificate:

@@ -36,8 +36,8 @@ NOBODY: Any = _Nobody()
 class WriteLimits:
     """How many bytes may wait on one connection because its peer reads too slowly.
 
-    At `report` it is said once, in the log and to the tap; at `abort` the connection ends with
-    `WriteBacklogError`. Set a transport's ``writeLimits``, or ``WriteLimits.default`` for all that come.
+    A write that finds `report` bytes waiting is said once, in the log and to the tap; one that finds `abort` ends
+    the connection with `WriteBacklogError`. A single write may be of any size. Set a transport's ``writeLimits``, or ``WriteLimits.default`` for all that come.
     """
 
     report: int = 16 << 20

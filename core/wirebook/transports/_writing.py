@@ -110,20 +110,22 @@ class Writing(Ending):
         if self._out is None:
             self._out = deque()
         self._out.append(data)
-        self._out_size += len(data)
+        waiting = self._out_size
+        self._out_size = waiting + len(data)
         self._direct = False
         self._update_interest()
         if self._streaming and not self._producer_paused and self._out_size > self.bufferSize:
             self._producer_paused = True
             self._producer.pauseProducing()
-        if self._out_size > self.writeLimits.report:
-            self._backlog_grew()
+        # What this write adds does not count: one large piece exists already, and is not a peer that reads too slowly.
+        if waiting > self.writeLimits.report:
+            self._backlog_grew(waiting)
 
-    def _backlog_grew(self) -> None:
+    def _backlog_grew(self, waiting: int) -> None:
         """Say once that the peer reads too slowly, and give up when that has become too much."""
-        if self._out_size > self.writeLimits.abort:
+        if waiting > self.writeLimits.abort:
             reason = WriteBacklogError(
-                f"{self._out_size} bytes waited to be sent, and writeLimits.abort is {self.writeLimits.abort}"
+                f"{waiting} bytes waited to be sent, and writeLimits.abort is {self.writeLimits.abort}"
             )
             report_event(f"{self.describe()} is aborted: {reason}", self.context, logging.ERROR)
             self._told_of_late_write = True
@@ -133,7 +135,7 @@ class Writing(Ending):
             if self.tap is not None:
                 self.tap.event("backlog")
             report_event(
-                f"{self.describe()}: {self._out_size} bytes wait to be sent, because the peer reads slower than this "
+                f"{self.describe()}: {waiting} bytes wait to be sent, because the peer reads slower than this "
                 f"program writes; the connection is aborted at {self.writeLimits.abort}. Write in reply to the peer, "
                 "or register a producer, which is paused in time",
                 self.context,

@@ -77,7 +77,7 @@ class TLSMemoryBIOProtocol(StreamTransport):
 
     def __init__(self, factory: TLSMemoryBIOFactory, wrappedProtocol: Any) -> None:
         self.factory = factory
-        self.wrappedProtocol = wrappedProtocol
+        self.wrappedProtocol: Any = wrappedProtocol
         self.transport: Any = None
         self._below_reads = True
         self._below_ended = False
@@ -185,6 +185,8 @@ class TLSMemoryBIOProtocol(StreamTransport):
         final, self._final = self._final, None
         if final is not None:
             super()._tell_the_end(*final)
+            # No ring: what has ended needs no garbage collector.
+            self.wrappedProtocol = None
             self._fire_close_waiters()
 
     def _fire_close_waiters(self) -> None:
@@ -236,18 +238,30 @@ class _Pausing:
     def __init__(self, stream: TLSMemoryBIOProtocol) -> None:
         self._stream = stream
 
+    @in_turn
     def pauseProducing(self) -> None:
-        """It has enough."""
-        self._stream._carrier.full = True
+        """It has enough, so the producer above has produced enough."""
+        stream = self._stream
+        stream._carrier.full = True
+        if stream._streaming and not stream._producer_paused:
+            stream._producer_paused = True
+            stream._producer.pauseProducing()
 
     @in_turn
     def resumeProducing(self) -> None:
         """It has room."""
-        self._stream._carrier.full = False
-        self._stream._update_interest()
+        stream = self._stream
+        stream._carrier.full = False
+        stream._update_interest()
+        if stream._producer_paused and not stream._out:
+            stream._drained()
 
+    @in_turn
     def stopProducing(self) -> None:
-        """It has ended; that is told otherwise."""
+        """It has ended."""
+        producer, self._stream._producer = self._stream._producer, None
+        if producer is not None:
+            producer.stopProducing()
 
 
 class TLSMemoryBIOFactory(Factory):

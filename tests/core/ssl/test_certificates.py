@@ -96,7 +96,7 @@ def test_certificates_are_taken_from_any_transport() -> None:
 
 
 def test_a_transport_without_certificate_is_an_error() -> None:
-    with pytest.raises(CertificateError, match="has TLS without a peer certificate"):
+    with pytest.raises(CertificateError, match=r"TLS transport .* has no peer certificate"):
         Certificate.peerFromTransport(Handle(peer=None))
-    with pytest.raises(CertificateError, match="has no TLS, so there is no host certificate"):
+    with pytest.raises(CertificateError, match=r"non-TLS transport .* has no host certificate"):
         Certificate.hostFromTransport(Handle(peer=None))

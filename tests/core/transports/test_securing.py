@@ -175,7 +175,7 @@ def test_a_transport_without_tls_refuses_to_talk_of_certificates(reactor: Reacto
         with pytest.raises(NotSecuredError, match="cannot have a negotiated protocol"):
             _ = protocol.transport.negotiatedProtocol
         assert not hasattr(protocol.transport, "getPeerCertificate")
-        with pytest.raises(CertificateError, match="has no TLS"):
+        with pytest.raises(CertificateError, match="non-TLS transport"):
             Certificate.peerFromTransport(protocol.transport)
 
 
@@ -201,7 +201,7 @@ def test_both_certificates_can_be_asked_for(reactor: Reactor) -> None:
 def test_a_client_that_shows_no_certificate_has_none(reactor: Reactor) -> None:
     with tls_pair(reactor, Secured) as (protocol, _):
         assert protocol.safe().transport.getPeerCertificate() is None
-        with pytest.raises(CertificateError, match="has TLS without a peer certificate"):
+        with pytest.raises(CertificateError, match=r"TLS transport .* has no peer certificate"):
             Certificate.peerFromTransport(protocol.transport)
 
 

@@ -66,10 +66,19 @@ def test_a_backlog_over_the_limit_ends_that_connection_alone(any_reactor: Reacto
         assert sock.recv(10) == b"still here"
 
 
-def test_one_write_over_the_limit_ends_the_connection(reactor: Reactor, reported: Reports) -> None:
-    with pair(reactor, Recorder) as (protocol, _):
+def test_one_write_over_the_limit_arrives(reactor: Reactor) -> None:
+    with pair(reactor, Recorder) as (protocol, sock):
         protocol.transport.writeLimits = SMALL
         protocol.transport.write(bytes(100 << 20))
+        assert receive_exactly(sock, 100 << 20) == bytes(100 << 20)
+
+
+def test_a_write_that_finds_too_much_waiting_ends_the_connection(reactor: Reactor, reported: Reports) -> None:
+    with pair(reactor, Recorder) as (protocol, _):
+        protocol.transport.writeLimits = SMALL
+        with reactor.turn():
+            protocol.transport.write(bytes(100 << 20))
+            protocol.transport.write(b"more")
         assert "writeLimits.abort is 25165824" in str(protocol.end())
         (record,) = reported()
         assert "is aborted" in record.getMessage()
@@ -81,6 +90,7 @@ def test_a_backlog_that_ends_the_connection_keeps_nothing_in_memory(reactor: Rea
         transport.writeLimits = SMALL
         with reactor.turn():
             transport.write(bytes(100 << 20))
+            transport.write(b"more")
             assert transport._out is None
         protocol.end()
         reported()
