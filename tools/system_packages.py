@@ -71,7 +71,7 @@ NO_DATABASE_OF_ITS_OWN = (
 PROGRAMS = {
     program.name: program
     for program in (
-        Program("cc", ("cc", "gcc", "clang"), ("gcc", "libc6-dev")),
+        Program("cc", ("cc", "gcc", "clang"), ("gcc", "libc6-dev", "libssl-dev")),
         Program("chromium", CHROMIUM_COMMANDS, ("chromium", "fonts-liberation", "fonts-dejavu-core")),
         Program("curl", ("curl",), ("curl",)),
         Program("haproxy", ("haproxy", "/usr/sbin/haproxy"), ("haproxy",)),

@@ -26,9 +26,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from functools import partial
 from importlib import import_module
-from threading import get_ident
+from threading import Thread, get_ident
 from types import ModuleType
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -36,6 +37,7 @@ from wirebook.deferred import Deferred
 from wirebook.failure import Failure
 from wirebook.installed import the_reactor
 from wirebook.logger import report_event, report_failure
+from wirebook.reactor.handles import Handles, next_handle_id
 from wirebook.reactor.pool import ThreadPool
 from wirebook.threads import deferToThreadPool
 from wirebook.turn import turn
@@ -170,8 +172,10 @@ class ConnectionPool:
     class attributes of the same names without ``cp_``, and ``connectionFactory``, ``transactionFactory``.
 
     Attributes: ``running``; ``connections`` the driver's open connections by thread; ``dbapi`` the module;
-    ``threadpool`` the workers. Errors: `ModuleNotFoundError` without the module, `TypeError` for an unknown
-    ``cp_`` option, `ValueError` for impossible sizes. Methods may be called from any thread.
+    ``threadpool`` the workers. While it runs it is one of the reactor's handles.
+
+    Errors: `ModuleNotFoundError` without the module, `TypeError` for an unknown ``cp_`` option, `ValueError` for
+    impossible sizes. Methods may be called from any thread.
     """
 
     CP_ARGS: ClassVar[list[str]] = ["min", "max", "name", "noisy", "openfun", "reconnect", "good_sql"]
@@ -183,6 +187,13 @@ class ConnectionPool:
     openfun: Callable[[Any], object] | None = None
     reconnect: bool = False
     good_sql: str = "select 1"
+
+    kind = "pool"
+    transportName = ""
+    localAddress = None
+    peerAddress = None
+    bytesReceived = 0
+    bytesSent = 0
 
     running: bool = False
     connectionFactory: Callable[[Any], Any] = Connection
@@ -206,6 +217,11 @@ class ConnectionPool:
         self._doubted: set[int] = set()
         sizes = (1, 1) if self._is_sqlite() and _in_memory(connargs, connkw) else (self.min, self.max)
         self.threadpool = ThreadPool(*sizes, name=self.name or f"adbapi-{dbapiName}")
+        self.context = copy_context()
+        self.handleId = next_handle_id()
+        # Not everything that serves as a reactor has a list of what is open.
+        self._handles: Handles = getattr(self._reactor, "handles", Handles())
+        self.born = getattr(self._reactor, "seconds", the_reactor().seconds)()
         with turn:
             self.startID = self._reactor.callWhenRunning(self._start)
 
@@ -234,6 +250,7 @@ class ConnectionPool:
                 self.threadpool.start()
                 self.shutdownID = self._reactor.addSystemEventTrigger("during", "shutdown", self.finalClose)
                 self.running = True
+                self._handles.opened(self)
 
     def close(self) -> None:
         """Finish the queries that the pool has, close its connections and end its threads; then return.
@@ -252,10 +269,35 @@ class ConnectionPool:
         self.shutdownID = None
         self.threadpool.stop()
         with turn:
-            self.running = False
+            if self.running:
+                self.running = False
+                self._handles.closed(self)
             connections, self.connections = self.connections, {}
         for connection in connections.values():
             self._close(connection)
+
+    # --- as a handle ---------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """ "running" or "closed"."""
+        return "running" if self.running else "closed"
+
+    @property
+    def label(self) -> str:
+        """The name of the DB-API module."""
+        return self.dbapiName
+
+    def closeHandle(self, abort: bool = False) -> Deferred[None]:
+        """`close`, on a thread of its own, for it waits. Fires when it is done; a query under way cannot be aborted."""
+        closed: Deferred[None] = Deferred()
+
+        def close() -> None:
+            self.close()
+            self._reactor.callFromThread(closed.callback, None)
+
+        Thread(target=close, name="wirebook-adbapi-end", daemon=True).start()
+        return closed
 
     # --- work ----------------------------------------------------------------------------------------
 

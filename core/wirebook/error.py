@@ -287,6 +287,12 @@ class WriteBacklogError(ConnectionAborted):
     sentence = "too many bytes waited to be sent"
 
 
+class ConnectionFdescWentAway(ConnectionLost):
+    """A reader's or writer's descriptor was closed without removing it from the reactor."""
+
+    sentence = "the descriptor was closed, but not removed from the reactor"
+
+
 class ConnectionDone(ConnectionClosed):
     """The connection was closed cleanly, by either side."""
 

@@ -471,6 +471,30 @@ class ClientCreator:
         self, host: str, port: int, timeout: float = 30, bindAddress: tuple[str, int] | None = None
     ) -> Deferred[Any]:
         """Connect to `host`:`port` within `timeout` seconds. Fires with the connected protocol."""
-        factory = OneConnection(_Anonymous.forProtocol(partial(self.protocolClass, *self.args, **self.kwargs)))
+        factory = self._factory()
         self.reactor.connectTCP(host, port, factory, timeout=timeout, bindAddress=bindAddress)
         return factory.connected
+
+    def connectUNIX(self, address: Any, timeout: float = 30, checkPID: bool = False) -> Deferred[Any]:
+        """Connect to the UNIX socket `address`. Fires with the connected protocol."""
+        factory = self._factory()
+        reactor: Any = self.reactor
+        reactor.connectUNIX(address, factory, timeout=timeout, checkPID=checkPID)
+        return factory.connected
+
+    def connectSSL(
+        self,
+        host: str,
+        port: int,
+        contextFactory: Any,
+        timeout: float = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Deferred[Any]:
+        """Connect to `host`:`port` and speak TLS with these options. Fires with the connected protocol."""
+        factory = self._factory()
+        reactor: Any = self.reactor
+        reactor.connectSSL(host, port, factory, contextFactory, timeout=timeout, bindAddress=bindAddress)
+        return factory.connected
+
+    def _factory(self) -> OneConnection:
+        return OneConnection(_Anonymous.forProtocol(partial(self.protocolClass, *self.args, **self.kwargs)))

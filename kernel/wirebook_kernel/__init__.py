@@ -1,7 +1,7 @@
 """The Wirebook kernel: a reactor beside the message loop of a Jupyter kernel.
 
 In a Wirebook notebook all of this is there from the start. In a stock kernel, ``%load_ext wirebook_kernel``
-brings the same (the reactor's thread, output in the right cell, cell ownership, reports, reprs, magics)
+brings the same (the reactor's thread, output in the right cell, cell ownership, live classes, reports, reprs, magics)
 except what needs the kernel's own class: buttons of live views that answer while a cell is running, and a
 stop button that ends an ``await`` at once.
 """

@@ -20,6 +20,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from wirebook import reactor
 from wirebook_kernel.sharing import SWITCH_INTERVAL
 
 
@@ -99,32 +100,48 @@ def describe_cell(owned: HasContext) -> str:
 class Cells:
     """Follows a shell's cells from its ``pre_run_cell`` and ``post_run_cell`` events; any cell thread.
 
-    `on_rerun` is called with a cell id before a cell runs that has run before. While any cell runs, the
-    interpreter switches threads more often, so that a busy cell leaves the reactor its share (`sharing`).
+    `on_rerun` is called with a cell id before a cell runs that has run before, `on_end` with every run at its
+    end. While any cell runs, the interpreter switches threads more often, so that a busy cell leaves the reactor
+    its share (`sharing`).
 
     Only the outermost run counts: code that a cell runs through the shell again (``%run``, magics) has the
     same parent message and belongs to that cell.
     """
 
-    def __init__(self, shell: Shell, on_rerun: Callable[[str, ExecutionInfo], None]) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        on_rerun: Callable[[str, ExecutionInfo], None],
+        on_end: Callable[[Cell], object] = lambda cell: None,
+    ) -> None:
         self._shell = shell
         self._on_rerun = on_rerun
+        self._on_end = on_end
         self._runs: dict[str, int] = {}
-        self._running: dict[str, str] = {}
+        # The source and the run of the cells at work, by the message that asked for them.
+        self._running: dict[str, tuple[str, Cell]] = {}
         self._lock = threading.Lock()
         self._usual_interval = sys.getswitchinterval()
 
     def begin(self, info: ExecutionInfo) -> None:
         """Name the run that starts now and make it the current one of this context."""
         parent_header = self._parent().get("header", {})
-        if not self._start(str(parent_header.get("msg_id", "")), info.raw_cell):
+        message = _message(parent_header)
+        if message in self._running:
             return
         cell_id = info.cell_id or f"source:{_digest(info.raw_cell)}"
         runs = self._runs[cell_id] = self._runs.get(cell_id, 0) + 1
         number = self._shell.execution_count - bool(info.store_history)
-        current_cell.set(Cell(cell_id, number, runs, parent_header))
+        cell = Cell(cell_id, number, runs, parent_header)
+        self._start(message, info.raw_cell, cell)
+        current_cell.set(cell)
+        reactor.hosting.begin_program()
         if runs > 1:
             self._on_rerun(cell_id, info)
+
+    def is_running(self, cell: Cell) -> bool:
+        """Whether this run of a cell has not ended yet."""
+        return _message(cell.parent_header) in self._running
 
     def join(self) -> None:
         """Begin with the cell that is running already, if there is one: the one that loads the extension."""
@@ -136,14 +153,16 @@ class Cells:
 
     def end(self, result: ExecutionResult | None) -> None:
         """Note that a run ended; `result` is None when it was cancelled before it had one."""
-        message = str(self._parent().get("header", {}).get("msg_id", ""))
+        message = _message(self._parent().get("header", {}))
         with self._lock:
-            source = self._running.get(message)
-            if source is None or (result is not None and result.info.raw_cell != source):
+            source, cell = self._running.get(message, (None, None))
+            if cell is None or (result is not None and result.info.raw_cell != source):
                 return
             del self._running[message]
             self._relax()
         current_cell.set(None)
+        reactor.hosting.end_program()
+        self._on_end(cell)
 
     def leave(self) -> None:
         """Follow no more."""
@@ -153,15 +172,12 @@ class Cells:
                 self._relax()
         current_cell.set(None)
 
-    def _start(self, message: str, source: str) -> bool:
+    def _start(self, message: str, source: str, cell: Cell) -> None:
         with self._lock:
-            if message in self._running:
-                return False
             if not self._running:
                 self._usual_interval = sys.getswitchinterval()
                 sys.setswitchinterval(SWITCH_INTERVAL)
-            self._running[message] = source
-            return True
+            self._running[message] = source, cell
 
     def _relax(self) -> None:
         if not self._running:
@@ -171,6 +187,11 @@ class Cells:
         get_parent = getattr(self._shell, "get_parent", None)
         parent: Mapping[str, Any] | None = get_parent() if get_parent is not None else None
         return parent or {}
+
+
+def _message(header: Mapping[str, Any]) -> str:
+    """The number of the message that a header is of; empty for a shell without messages."""
+    return str(header.get("msg_id", ""))
 
 
 def _digest(source: str) -> str:

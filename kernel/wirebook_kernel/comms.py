@@ -10,11 +10,14 @@ sent them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.session import Session
 
-from wirebook_widgets import View, views
+from wirebook_widgets import views
+
+if TYPE_CHECKING:
+    from wirebook_widgets import View
 
 
 @dataclass(frozen=True, slots=True)

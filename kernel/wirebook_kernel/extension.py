@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 import wirebook_widgets
 from wirebook import reactor
 from wirebook_kernel import reprs
-from wirebook_kernel.cells import Cells, current_cell
+from wirebook_kernel.cells import Cell, Cells, current_cell
 from wirebook_kernel.comms import keep_on_subshells
-from wirebook_kernel.interrupts import guard_cell
+from wirebook_kernel.ending import guard_end, shut_down, unguard_end
+from wirebook_kernel.floods import Floods
+from wirebook_kernel.interrupts import guard_cell, guard_idle
+from wirebook_kernel.live import LiveClasses
 from wirebook_kernel.magics import ReactorMagics
 from wirebook_kernel.ownership import close_earlier_runs, strip_keep
 from wirebook_kernel.reports import CellReporter
 from wirebook_kernel.sharing import quicken_reactor, soften_cells
+from wirebook_kernel.watchdog import watchdog
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-SHUTDOWN_SECONDS = 2.0
 NAMES = {"reactor": reactor, "watch": wirebook_widgets.watch}
 
 
@@ -31,10 +34,12 @@ class Extension:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._reporter = CellReporter(shell)
-        self._cells = Cells(shell, close_earlier_runs)
+        self._cells = Cells(shell, close_earlier_runs, self._ended)
+        self._floods = Floods(self._cells)
+        self._classes = LiveClasses(shell.user_ns)
         self._events: dict[str, tuple[Callable[[Any], None], ...]] = {
             # Guarded first: closing what an earlier run opened may take a moment, and be interrupted.
-            "pre_run_cell": (guard, self._cells.begin),
+            "pre_run_cell": (guard, self._cells.begin, watchdog.note_cell),
             "post_run_cell": (self._cells.end, free_views),
         }
 
@@ -43,24 +48,38 @@ class Extension:
         shell = self._shell
         reactor.runInThread()
         reactor.callFromThread(quicken_reactor)
+        watchdog.place = self._place
+        watchdog.start()
         self._reporter.install()
         for event, callbacks in self._events.items():
             for callback in callbacks:
                 shell.events.register(event, callback)
         shell.input_transformers_cleanup.insert(0, strip_keep)
-        shell.register_magics(ReactorMagics(shell))
+        shell.register_magics(ReactorMagics(shell, self._classes, self._floods))
+        self._floods.install(shell.display_pub)
         reprs.install(shell)
         wirebook_widgets.describe_cell = cell_name
         shell.push(NAMES, interactive=False)
         atexit.register(shut_down)
+        guard_end()
         guard_cell()
+        guard_idle(getattr(shell, "kernel", None))
         self._cells.join()
+        watchdog.note_cell()
+
+    def _ended(self, cell: Cell) -> None:
+        """A run of a cell has ended; what is written now is still its output."""
+        for sentence in self._classes.follow(cell):
+            print(sentence)  # noqa: T201
+        self._floods.tell(cell)
 
     def unload(self) -> None:
         """Take all of it back and end the reactor; what is open is closed."""
         shell = self._shell
+        watchdog.stop()
         shut_down()
         atexit.unregister(shut_down)
+        unguard_end()
         for event, callbacks in self._events.items():
             for callback in callbacks:
                 shell.events.unregister(event, callback)
@@ -70,9 +89,15 @@ class Extension:
             for name in ("reactor", "keep", "watch"):
                 shell.magics_manager.magics[kind].pop(name, None)
         reprs.uninstall(shell)
+        self._floods.uninstall()
         wirebook_widgets.describe_cell = None
         shell.drop_by_id(NAMES)
         self._reporter.uninstall()
+
+    def _place(self, file: str, line: int) -> str:
+        """A line of code, as IPython's tracebacks name it."""
+        name = self._shell.compile.format_code_name(file)
+        return f"{f'{name[0]} {name[1]}' if name else file}, line {line}"
 
 
 def guard(info: object) -> None:
@@ -90,11 +115,6 @@ def cell_name(context: Context) -> str:
     """``3`` for what was made in ``In [3]``, as the views name cells, and nothing outside cells."""
     cell = context.get(current_cell)
     return "" if cell is None else str(cell.number)
-
-
-def shut_down() -> None:
-    """End the reactor in order; harmless when it has ended."""
-    reactor.shutDown(SHUTDOWN_SECONDS)
 
 
 _loaded: dict[InteractiveShell, Extension] = {}

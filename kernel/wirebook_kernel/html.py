@@ -6,6 +6,7 @@ then ones that can be read on light and on dark; a state is always a mark and a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -15,9 +16,12 @@ LINE = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 138, 148, 0
 MONO = "var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
 GOOD = "var(--jp-success-color1, var(--vscode-testing-iconPassed, #2e8b57))"
 BUSY = "var(--jp-warn-color1, var(--vscode-editorWarning-foreground, #c77c11))"
+INFO = "var(--jp-info-color1, var(--vscode-textLink-foreground, #2f80d0))"
 BAD = "var(--jp-error-color1, var(--vscode-errorForeground, #d0453a))"
 
 _BOX = f"color: {TEXT}; border: 1px solid {LINE}; border-radius: 4px; padding: 6px 10px; display: inline-block;"
+_FACT = "margin-right: 14px; display: inline-block;"
+_TYPED = f"margin: 4px 0 0; color: {TEXT}; font-family: {MONO}; background: none; overflow-x: auto;"
 _CELL = "text-align: left; padding: 3px 10px 3px 0; white-space: nowrap; background: none;"
 
 
@@ -32,33 +36,84 @@ _MARKS = {
     "open": ("●", GOOD),
     "fired": ("✔", GOOD),
     "running": ("●", GOOD),
+    "free": ("●", GOOD),
+    "done": ("✔", GOOD),
     "waiting": ("…", BUSY),
     "pending": ("…", BUSY),
     "connecting": ("…", BUSY),
     "half-closed": ("◐", BUSY),
     "closing": ("◐", BUSY),
     "paused": ("‖", BUSY),
+    "locked": ("‖", BUSY),
+    "exhausted": ("‖", BUSY),
+    "busy": ("…", BUSY),
     "failed": ("✘", BAD),
     "closed": ("○", DIM),
     "stopped": ("○", DIM),
+    "exited": ("○", DIM),
+    "cancelled": ("○", DIM),
+    "called": ("✔", GOOD),
 }
 
 
 def card(title: str, state: str, facts: Iterable[tuple[str, str]], code: str = "") -> str:
-    """A box: a title, a state, named facts, and some text as it was typed."""
+    """A box: a title, a state if there is one, named facts, and some text as it was typed, perhaps in colours."""
     named = "".join(
-        f'<span style="margin-right: 14px"><span style="color: {DIM}">{escape(name)}</span> {escape(value)}</span>'
+        f'<span style="{_FACT}"><span style="color: {DIM}">{escape(name)}</span> {escape(value)}</span>'
         for name, value in facts
     )
-    typed = f'<pre style="margin: 4px 0 0; color: {TEXT}; font-family: {MONO}">{escape(code)}</pre>'
+    typed = f'<pre style="{_TYPED}">{from_terminal(code)}</pre>'
     return (
-        f'<div style="{_BOX}"><div><strong>{escape(title)}</strong> {mark(state)}</div>'
+        f'<div style="{_BOX}"><div><strong>{escape(title)}</strong> {mark(state) if state else ""}</div>'
         f"{f'<div>{named}</div>' if named else ''}{typed if code else ''}</div>"
     )
 
 
-def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str]], state_column: int) -> str:
-    """A table of text whose column `state_column` holds states."""
+def from_terminal(text: str) -> str:
+    """Text with a terminal's colours (ECMA-48, section 8.3.117) as HTML.
+
+    Of the colours only those are kept that a theme has in a light and a dark shade.
+    """
+    pieces = []
+    style: dict[str, str] = {}
+    for number, piece in enumerate(_COLOURING.split(text)):
+        if number % 2:
+            _apply(piece, style)
+        elif piece and style:
+            css = "; ".join(f"{name}: {value}" for name, value in style.items())
+            pieces.append(f'<span style="{css}">{escape(piece)}</span>')
+        else:
+            pieces.append(escape(piece))
+    return "".join(pieces)
+
+
+def _apply(parameters: str, style: dict[str, str]) -> None:
+    codes = iter([int(code or 0) for code in parameters.split(";")])
+    for code in codes:
+        if code in (38, 48):
+            # A colour by number (5;N) or by its parts (2;R;G;B): dropped.
+            for _ in range(1 if next(codes, 0) == 5 else 3):
+                next(codes, 0)
+            if code == 38:
+                style.pop("color", None)
+        elif code == 0:
+            style.clear()
+        elif code == 1:
+            style["font-weight"] = "bold"
+        elif code == 22:
+            style.pop("font-weight", None)
+        elif code == 39:
+            style.pop("color", None)
+        elif code % 60 in _TERMINAL_COLOURS:
+            style["color"] = _TERMINAL_COLOURS[code % 60]
+
+
+_COLOURING = re.compile(r"\x1b\[([\d;]*)m")
+_TERMINAL_COLOURS = {31: BAD, 32: GOOD, 33: BUSY, 34: INFO, 35: INFO, 36: INFO}
+
+
+def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str]], state_column: int | None = None) -> str:
+    """A table of text; the column `state_column`, if there is one, holds states."""
     head = "".join(f'<th scope="col" style="{_CELL} color: {DIM}">{escape(name)}</th>' for name in headers)
     body = "".join(
         "<tr>"

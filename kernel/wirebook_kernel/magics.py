@@ -15,15 +15,24 @@ from IPython.display import display
 from wirebook import reactor
 from wirebook.interfaces import IHandle
 from wirebook.turn import turn
+from wirebook_kernel import errors
 from wirebook_kernel.cells import cell_of
+from wirebook_kernel.floods import Floods
+from wirebook_kernel.live import LiveClasses
 from wirebook_kernel.ownership import close_handles
 from wirebook_kernel.status import Status, tally
-from wirebook_widgets import Connections, watch
+from wirebook_kernel.watchdog import watchdog
+from wirebook_widgets import watch
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-USAGE = "write %reactor, %reactor close [all | cell N] or %reactor reset"
+    from wirebook_widgets import Connections
+
+USAGE = (
+    "write %reactor, %reactor close [all | cell N], %reactor reset, %reactor errors [N], %reactor upgrade, "
+    "%reactor limit [N | off] or %reactor watchdog [S | off]"
+)
 
 _CELL_NUMBER = re.compile(r"(?:cell\s*)?\[?(\d+)\]?")
 
@@ -31,6 +40,11 @@ _CELL_NUMBER = re.compile(r"(?:cell\s*)?\[?(\d+)\]?")
 @magics_class
 class ReactorMagics(Magics):
     """The magics of this kernel."""
+
+    def __init__(self, shell: InteractiveShell, classes: LiveClasses, floods: Floods) -> None:
+        super().__init__(shell)
+        self._classes = classes
+        self._floods = floods
 
     @line_cell_magic
     def reactor(self, line: str, cell: str | None = None) -> Any:
@@ -40,6 +54,10 @@ class ReactorMagics(Magics):
         %reactor close           close everything in order: ports, connections, timers
         %reactor close cell 3    close what In [3] opened
         %reactor reset           abort everything at once, without sending what is pending
+        %reactor errors          the last errors of callbacks, each with its cell; with a number: its traceback
+        %reactor upgrade         give open connections the newest class of their protocol
+        %reactor limit 200       show at most 200 lines a second of each cell's callbacks (at first 1,000); off: all
+        %reactor watchdog 2.5    report callbacks that take over 2.5 s (at first 1 s); off: none
 
         %%reactor                run the whole cell while no callback runs: nothing arrives, nothing is
                                  called, until the cell is done. It cannot wait for anything.
@@ -53,6 +71,15 @@ class ReactorMagics(Magics):
             _close(_selection(rest.strip()), abort=False)
         elif verb == "reset" and not rest.strip():
             _close(lambda: list(reactor.handles), abort=True)
+        elif verb == "upgrade" and not rest.strip():
+            print(self._classes.upgrade())  # noqa: T201
+            return None
+        elif verb == "errors":
+            return errors.show(rest.strip())
+        elif verb == "limit":
+            return _set_limit(self._floods, rest.strip())
+        elif verb == "watchdog":
+            return _set_watchdog(rest.strip())
         elif line.strip():
             raise UsageError(f"%reactor does not know {line.strip()!r}: {USAGE}")
         display(Status())
@@ -124,6 +151,25 @@ def _close(select: Callable[[], list[IHandle]], *, abort: bool) -> None:
         print(f"{'Aborted' if abort else 'Closed'} {tally(before)}.")  # noqa: T201
     if left:
         print(f"Could not close {tally(left)}.")  # noqa: T201
+
+
+def _set_limit(floods: Floods, limit: str) -> None:
+    if limit:
+        if limit != "off" and not (limit.isdecimal() and int(limit)):
+            raise UsageError(f"%reactor limit takes a number of lines from 1 up, or 'off', not {limit!r}")
+        floods.limit = 0 if limit == "off" else int(limit)
+    shown = f"at most {floods.limit:,} lines a second" if floods.limit else "everything"
+    print(f"Of what each cell's callbacks write, {shown} is shown.")  # noqa: T201
+
+
+def _set_watchdog(limit: str) -> None:
+    if limit:
+        try:
+            watchdog.limit = None if limit == "off" else float(limit)
+        except ValueError:
+            raise UsageError(f"%reactor watchdog takes a number of seconds or 'off', not {limit!r}") from None
+    now = "off" if watchdog.limit is None else f"on: what takes over {watchdog.limit:g} s is reported"
+    print(f"The watchdog is {now}.")  # noqa: T201
 
 
 def _shell_of(magics: Magics) -> InteractiveShell:

@@ -28,9 +28,14 @@ def handles_of(cell_id: str) -> list[IHandle]:
 
 
 def close_earlier_runs(cell_id: str, info: ExecutionInfo) -> None:
-    """Close what earlier runs of a cell opened, unless ``%%keep`` is among the magics at its top."""
-    if not _KEEP_AMONG_MAGICS.match(info.raw_cell):
-        close_handles(lambda: handles_of(cell_id))
+    """Close what earlier runs of a cell opened, unless ``%%keep`` is among the magics at its top.
+
+    What cannot be closed is named in the cell's output, so that nobody wonders about a second answer.
+    """
+    if _KEEP_AMONG_MAGICS.match(info.raw_cell):
+        return
+    for handle in close_handles(lambda: handles_of(cell_id)):
+        print(f"Could not close {handle!r}, which an earlier run of this cell opened.")  # noqa: T201
 
 
 def close_handles(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 
@@ -11,7 +12,7 @@ from wirebook.turn import turn
 from wirebook_kernel.cells import describe_cell
 from wirebook_kernel.html import amount, counted, duration, table
 
-HEADERS = ("kind", "local", "peer", "state", "protocol", "cell", "age", "in", "out")
+HEADERS = ("kind", "local", "peer", "state", "protocol", "cell", "since", "in", "out")
 MOST_ROWS = 100
 
 
@@ -56,10 +57,15 @@ def describe(handle: IHandle, now: float) -> tuple[str, ...]:
         handle.state,
         handle.label,
         describe_cell(handle),
-        duration(now - handle.born),
+        since(now - handle.born),
         "" if timer else amount(handle.bytesReceived),
         "" if timer else amount(handle.bytesSent),
     )
+
+
+def since(seconds: float) -> str:
+    """When something was so many seconds ago, as a time of day, and how long that is: ``14:05:03, 12 s``."""
+    return f"{time.strftime('%H:%M:%S', time.localtime(time.time() - seconds))}, {duration(seconds)}"
 
 
 def tally(handles: Iterable[IHandle]) -> str:

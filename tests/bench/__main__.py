@@ -16,7 +16,7 @@ from tests.bench.children import CORES, ChildError
 from tests.bench.results import Measure, Options, Section, as_json, show, show_measures, write
 
 BENCHES = (
-    "echo", "connect", "idle", "unix", "udp", "backlog", "kernel", "descriptors", "deferred", "timers", "tls",
+    "echo", "connect", "idle", "unix", "udp", "backlog", "kernel", "descriptors", "deferred", "timers", "tls", "soak",
 )  # fmt: skip
 OUTPUT = Path(__file__).parents[2] / "build" / "bench.json"
 

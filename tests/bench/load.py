@@ -100,10 +100,11 @@ class Prepared(Running):
 
 
 class Probe(Prepared):
-    """Round trips on one connection, which is open before the measuring begins."""
+    """Round trips at a steady rate, on connections that are open before the measuring begins."""
 
-    def __init__(self, where: Where, seconds: float, rate: float) -> None:
-        super().__init__([program(), "probe", str(where), "1", str(SIZE), f"{seconds:g}", f"{rate:g}"], seconds)
+    def __init__(self, where: Where, seconds: float, rate: float, connections: int = 1) -> None:
+        command = [program(), "probe", str(where), str(connections), str(SIZE), f"{seconds:g}", f"{rate:g}"]
+        super().__init__(command, seconds)
 
 
 class Held(Prepared):

@@ -48,20 +48,23 @@ def run(options: Options) -> Section:
         pem.write_bytes(LabAuthority().server("localhost", "127.0.0.1").dumpPEM())
         for case in CASES:
             describe(section, case, interleave(CONTESTANTS, options.rounds, partial(once, options.seconds, case, pem)))
+    section.notes.append("Rates are per second of the server's processor time: the load generator is the slower side.")
     section.notes.append("Python's ssl and pyOpenSSL bring OpenSSLs of different versions: part of any difference.")
     return section
 
 
 def once(seconds: float, case: Case, pem: Path, name: str) -> float:
-    """One run of one contestant in a fresh process; the rate."""
+    """One run of one contestant in a fresh process; how much it did in a second of its own processor time."""
     with python("tests.bench.tls_servers", name, case.task, str(pem)) as server:
         port = server.read_line()
         command = [program(), case.mode, port, str(case.connections), str(case.size), f"{seconds:g}"]
+        before = server.cpu_seconds()
         with Child(command, LOAD_CORES) as load:
             fields = json.loads(load.read_line(seconds + SPARE_SECONDS))
+        spent = server.cpu_seconds() - before
     if "error" in fields:
         raise ChildError(f"TLS load generator with {name}: {fields['error']}")
-    return float(fields["rate"])
+    return float(fields["total"]) / spent
 
 
 @cache

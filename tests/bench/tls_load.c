@@ -5,7 +5,8 @@
  *     tls_load send      PORT CONNECTIONS SIZE SECONDS   send as fast as the server takes it, in pieces of SIZE
  *     tls_load receive   PORT CONNECTIONS SIZE SECONDS   ask once, then receive as fast as the server gives it
  *
- * Prints one JSON object with "count" (echoes, handshakes or bytes), "seconds" and "rate". A lost connection, a wrong
+ * Prints one JSON object with "count" (echoes, handshakes or bytes), "seconds" and "rate", and "total", which is the
+ * count with that of the warm-up. A lost connection, a wrong
  * byte or a server that does nothing for STALL_SECONDS is an "error" there, and exit status 1. The server's
  * certificate is not verified: that is the client's work, and not what is measured.
  */
@@ -39,7 +40,7 @@ static enum { ECHO, HANDSHAKE, SEND, RECEIVE } mode;
 static int port, epoll_fd;
 static size_t connections, size;
 static char *message, *inbox;
-static uint64_t count, opened, counted_from, last_progress;
+static uint64_t count, total, opened, counted_from, last_progress;
 static SSL_CTX *context;
 
 static uint64_t now_ns(void) {
@@ -60,6 +61,7 @@ static void fail(const char *format, ...) {
 
 static void progress(uint64_t amount) {
     last_progress = now_ns();
+    total += amount;
     if (last_progress >= counted_from) count += amount;
 }
 
@@ -183,8 +185,9 @@ static void run(Connection *all, double seconds) {
         if (now > last_progress + (uint64_t)STALL_SECONDS * 1000000000u) fail("nothing for %d seconds", STALL_SECONDS);
     }
     double measured = (double)(now - counted_from) / 1e9;
-    printf("{\"count\": %llu, \"seconds\": %.3f, \"rate\": %.1f}\n", (unsigned long long)count, measured,
+    printf("{\"count\": %llu, \"seconds\": %.3f, \"rate\": %.1f, ", (unsigned long long)count, measured,
            (double)count / measured);
+    printf("\"total\": %llu}\n", (unsigned long long)total);
 }
 
 int main(int argc, char **argv) {

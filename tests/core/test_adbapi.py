@@ -569,3 +569,30 @@ def test_a_pickled_pool_is_made_anew_with_the_same_options(tmp_path: Path) -> No
 
 def test_a_pool_says_what_it_is(pool: ConnectionPool) -> None:
     assert repr(pool) == "<ConnectionPool of sqlite3, running, 1 connections>"
+
+
+def test_a_pool_is_a_handle_of_its_reactor_until_it_is_closed(make: MakePool, reactor: Reactor) -> None:
+    pool = make()
+    assert pool.runQuery("select 1").wait(PATIENCE) == [(1,)]
+    assert list(reactor.handles) == [pool]
+    assert (pool.kind, pool.label, pool.state) == ("pool", "sqlite3", "running")
+    pool.closeHandle().wait(PATIENCE)
+    assert (list(reactor.handles), pool.state, pool.running) == ([], "closed", False)
+    pool.closeHandle().wait(PATIENCE)
+
+
+def test_what_serves_as_a_reactor_needs_no_list_of_what_is_open() -> None:
+    class Bare:
+        def callWhenRunning(self, callable: Callable[[], object]) -> None:
+            callable()
+
+        def addSystemEventTrigger(self, *trigger: object) -> str:
+            return "trigger"
+
+        def removeSystemEventTrigger(self, trigger: str) -> None:
+            assert trigger == "trigger"
+
+    pool = ConnectionPool("sqlite3", ":memory:", cp_reactor=Bare())
+    assert pool.running
+    pool.close()
+    assert not pool.running

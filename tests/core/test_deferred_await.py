@@ -56,6 +56,17 @@ def test_awaiting_a_fired_deferred_gives_its_result_without_yielding() -> None:
     assert stop.value.value == 5
 
 
+def test_a_coroutine_that_is_driven_by_something_else_is_told_what_would_drive_it() -> None:
+    async def main() -> int:
+        waiting: Deferred[int] = Deferred()
+        return await waiting
+
+    coroutine = main()
+    coroutine.send(None)
+    with pytest.raises(RuntimeError, match="run it with ensureDeferred"):
+        coroutine.send(None)
+
+
 def test_a_task_waits_for_a_deferred_fired_on_the_loops_thread(run: Run) -> None:
     async def main() -> int:
         deferred: Deferred[int] = Deferred()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from wirebook import error
+from wirebook.address import IPv4Address
 from wirebook.error import CannotListenError, ConnectError, connect_error, describe
 
 
@@ -113,3 +115,42 @@ def test_a_wrong_address_is_named() -> None:
 def test_errors_of_datagrams_have_sentences() -> None:
     assert str(error.MessageLengthError()) == "the datagram is too long to be sent"
     assert str(error.MulticastJoinError("cannot join 1.2.3.4")) == "cannot join 1.2.3.4"
+
+
+@pytest.fixture
+def advised() -> Iterator[list[Exception]]:
+    """A host that knows something about every error; the errors it was asked about."""
+    asked: list[Exception] = []
+
+    def advise(error: Exception) -> str:
+        asked.append(error)
+        return "ask the one next door"
+
+    error.setAdviser(advise)
+    yield asked
+    error.setAdviser(None)
+
+
+def test_a_host_may_add_what_it_knows(advised: list[Exception]) -> None:
+    refused = CannotListenError("127.0.0.1", 80, OSError(errno.EADDRINUSE, "In use"))
+    assert advised == [], "it is asked when somebody reads the text"
+    assert str(refused) == "cannot listen on 127.0.0.1:80: in use (EADDRINUSE); ask the one next door"
+    assert str(refused) == str(refused)
+    assert advised == [refused], "and only once"
+    path = CannotListenError(None, "/tmp/x", OSError(errno.EADDRINUSE, "In use"))
+    assert str(path) == "cannot listen on /tmp/x: in use (EADDRINUSE); ask the one next door"
+    assert str(connect_error(errno.ECONNREFUSED)).endswith("; ask the one next door")
+
+
+def test_without_advice_the_hint_stays(advised: list[Exception]) -> None:
+    error.setAdviser(lambda error: "")
+    refused = CannotListenError("127.0.0.1", 80, OSError(errno.EADDRINUSE, "In use"))
+    assert "; stop what listens there" in str(refused)
+
+
+def test_a_connect_error_keeps_where_it_led() -> None:
+    address = IPv4Address("TCP", "10.0.0.1", 7)
+    refused = connect_error(errno.ECONNREFUSED, address)
+    assert refused.address is address
+    assert "cannot connect to 10.0.0.1:7: " in str(refused)
+    assert connect_error(errno.ECONNREFUSED).address is None

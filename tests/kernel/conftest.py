@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from tests.kernel.kit import Notebook
 
@@ -37,3 +38,10 @@ def notebook(kernel: Notebook) -> Iterator[Notebook]:
     yield kernel
     kernel.run("%reactor reset")
     assert kernel.value("len(reactor.handles)") == 0
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[InteractiveShell]:
+    """An IPython shell in this process, without colours; shared by the tests of a module."""
+    yield InteractiveShell.instance(colors="nocolor", history_manager=None)
+    InteractiveShell.clear_instance()

@@ -42,9 +42,10 @@ def client_port(lines: list[str]) -> str:
     return lines[-1].split()[2].rpartition(":")[2]
 
 
-def test_reactor_close_closes_everything_and_says_so(notebook: Notebook) -> None:
+@pytest.mark.parametrize("line", ["%reactor close", "%reactor close all"])
+def test_reactor_close_closes_everything_and_says_so(line: str, notebook: Notebook) -> None:
     notebook.run(ECHO + "reactor.callLater(3600, print)")
-    run = notebook.run("%reactor close")
+    run = notebook.run(line)
     assert run.stdout == "Closed 1 port, 1 timer.\n"
     assert NOTHING in shown(run)
 
@@ -75,6 +76,7 @@ def test_reactor_reset_drops_what_is_pending(notebook: Notebook) -> None:
         ("%reactor close port 80", "%reactor close does not know 'port 80'"),
         ("%reactor close cell 999", "cell [999] has nothing open; no cell has anything open"),
         ("%reactor reset now", "%reactor does not know 'reset now'"),
+        ("%reactor upgrade all", "%reactor does not know 'upgrade all'"),
         ("%%reactor close\npass", "%%reactor takes no arguments, not 'close'"),
         ("%%reactor\nawait succeed(1)", "a %%reactor cell cannot await"),
         ("%watch this", "%watch takes no arguments, not 'this'"),

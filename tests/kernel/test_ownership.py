@@ -114,3 +114,81 @@ def test_a_client_that_connects_again_at_once_is_closed_all_the_same(notebook: N
     notebook.run("again", cell="client")
     notebook.run("pass", cell="server")
     assert notebook.value("[handle.kind for handle in reactor.handles]") == []
+
+
+IDS = pytest.mark.parametrize("cell", ["an-id", None], ids=["with an id", "without one"])
+THINGS = {
+    "a TCP port": "reactor.listenTCP(0, Factory.forProtocol(Protocol));",
+    "a UDP port": "reactor.listenUDP(0, wirebook.DatagramProtocol());",
+    "a UNIX port": "import tempfile\n"
+    "reactor.listenUNIX(tempfile.mkdtemp() + '/socket', Factory.forProtocol(Protocol));",
+    "a timer": "reactor.callLater(3600, print);",
+    "a looping call": "wirebook.LoopingCall(print, 'tick').start(60);",
+    "a looping call in a hurry": "wirebook.LoopingCall(int).start(0);",
+    "a looping call at work": "wirebook.LoopingCall(lambda: wirebook.deferToThread(time.sleep, 0.2)).start(60);",
+    "a coroutine that sleeps": "async def nap():\n"
+    "    while True: await wirebook.deferLater(reactor, 0.01)\n"
+    "wirebook.ensureDeferred(nap());",
+    "a pool of connections to a database": "from wirebook.adbapi import ConnectionPool\n"
+    "pool = ConnectionPool('sqlite3', ':memory:'); await pool.runQuery('select 1');",
+    "a process": "reactor.spawnProcess(wirebook.ProcessProtocol(), '/bin/cat', ['cat']);",
+    "an endpoint's port": "await wirebook.serverFromString(reactor, 'tcp:0').listen(Factory.forProtocol(Protocol));",
+    "a pair in memory": "wirebook.memory_pair(reactor, Protocol(), Protocol());",
+    "a client that tries again": "from wirebook.protocol import ReconnectingClientFactory\n"
+    "class Again(ReconnectingClientFactory):\n    protocol, initialDelay, maxDelay = Protocol, 0.01, 0.01\n"
+    "reactor.connectTCP('127.0.0.1', 1, Again());",
+}
+
+
+@IDS
+@pytest.mark.parametrize("thing", [*THINGS])
+def test_what_the_earlier_run_opened_is_closed_before_the_cell_runs_again(
+    thing: str, cell: str | None, notebook: Notebook
+) -> None:
+    source = f"{THINGS[thing]}\nnumbers = [handle.handleId for handle in reactor.handles]"
+    first = notebook.run(f"seen = len(reactor.handles)\n{source}", cell=cell)
+    assert first.error == ""
+    old = notebook.value("numbers")
+    assert old
+    again = notebook.run(f"seen = len(reactor.handles)\n{source}", cell=cell)
+    assert again.error == ""
+    assert notebook.value("seen") == 0, "it was closed before the first line ran"
+    assert not set(old) & set(notebook.value("numbers"))
+
+
+def test_a_looping_call_is_stopped_and_not_just_its_timer(notebook: Notebook) -> None:
+    notebook.run("loop = wirebook.LoopingCall(int); ended = loop.start(60);", cell="loop")
+    notebook.run("pass", cell="loop")
+    assert notebook.value("(loop.running, ended.called)") == (False, True)
+
+
+def test_a_process_that_ignores_sigterm_is_killed(notebook: Notebook) -> None:
+    notebook.run("""
+        class Stubborn(wirebook.ProcessProtocol):
+            def outReceived(self, data): deaf.callback(None)
+        deaf = Deferred()
+        script = "trap '' TERM; echo deaf; while true; do sleep 0.1; done"
+        process = reactor.spawnProcess(Stubborn(), "/bin/sh", ["sh", "-c", script])
+        await deaf
+    """, cell="process")  # fmt: skip
+    notebook.run("pass", cell="process")
+    assert notebook.value("(len(reactor.handles), process.state)") == (0, "exited")
+
+
+def test_what_callbacks_opened_is_closed_with_what_the_cell_opened(notebook: Notebook) -> None:
+    notebook.run("reactor.callLater(0, reactor.listenTCP, 0, Factory.forProtocol(Protocol));", cell="later")
+    notebook.run("__import__('wirebook_kernel').settle(quiet=0.05)")
+    assert notebook.value(OPEN) == 1
+    notebook.run("pass", cell="later")
+    assert notebook.value(OPEN) == 0
+
+
+def test_what_cannot_be_closed_is_named(notebook: Notebook) -> None:
+    run = notebook.run("""
+        port = reactor.listenTCP(0, Factory.forProtocol(Protocol))
+        port.closeHandle = lambda abort=False: Deferred()
+    """, cell="server")  # fmt: skip
+    assert run.error == ""
+    run = notebook.run("del port.closeHandle", cell="server")
+    assert run.stdout.startswith("Could not close <Port of Protocol on TCP 127.0.0.1:")
+    assert run.stdout.endswith(", which an earlier run of this cell opened.\n")

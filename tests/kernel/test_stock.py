@@ -45,6 +45,47 @@ def test_the_stop_button_ends_a_blocking_cell_and_spares_the_framework(notebook:
     assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 1); await d").error == ""
 
 
+def test_late_output_displays_and_errors_reach_their_cell(notebook: Notebook) -> None:
+    made = notebook.run("""
+        from IPython.display import display
+        def late():
+            print("printed")
+            display({"text/plain": "shown"}, raw=True)
+            raise ValueError("went wrong")
+        call = reactor.callLater(0.02, late)
+    """)
+    other = notebook.run("print('another cell')")
+    made.wait(lambda run: run.stdout and run.displays and "went wrong" in run.stderr)
+    assert (other.stdout, other.stderr) == ("another cell\n", "")
+
+
+def test_magics_completion_and_settling_are_there(notebook: Notebook) -> None:
+    assert notebook.run("%%reactor\nreactor.callLater(0, print); 'in one turn'").result["text/plain"] == "'in one turn'"
+    assert notebook.run("%reactor").error == ""
+    settled = notebook.run(
+        "from wirebook_kernel import settle; call = reactor.callLater(0.02, print, 'late'); settle()"
+    )
+    assert settled.stdout == "late\n"
+    request = notebook.send("complete_request", {"code": "reactor.callL", "cursor_pos": 13})
+    assert any("callLater" in match for match in notebook.reply_to(request)["content"]["matches"])
+
+
+def test_a_callback_that_keeps_the_reactor_is_reported(notebook: Notebook) -> None:
+    notebook.run("%reactor watchdog 0.2")
+    run = notebook.run("call = reactor.callLater(0, time.sleep, 0.8)")
+    run.wait(lambda run: run.stderr or run.displays)
+    notebook.run("%reactor watchdog 1")
+
+
+def test_a_class_that_is_defined_again_is_built_by_its_server(notebook: Notebook) -> None:
+    greeter = "class Greeter(Protocol):\n    def connectionMade(self): self.transport.write(b'{}')"
+    notebook.run(greeter.format("old"), cell="class")
+    notebook.run("port = reactor.listenTCP(0, Factory.forProtocol(Greeter))", cell="server")
+    notebook.run(greeter.format("new"), cell="class")
+    with socket.create_connection(("127.0.0.1", notebook.value("port.getHost().port")), 10) as client:
+        assert client.recv(3) == b"new"
+
+
 def test_the_cell_that_loads_the_extension_owns_what_it_opens() -> None:
     source = "%load_ext wirebook_kernel\n" + NAMES + ECHO
     with Notebook("python3") as notebook:

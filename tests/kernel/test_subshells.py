@@ -35,6 +35,44 @@ def test_running_a_cell_on_a_subshell_again_closes_what_it_opened(notebook: Note
     assert notebook.value("len(reactor.handles)") == 1
 
 
+def test_cells_on_two_subshells_and_the_main_thread_use_the_api_at_once(notebook: Notebook) -> None:
+    """Each opens a server, speaks with it, blocks for an answer, and gets only its own output."""
+    code = """
+        def serve(name):
+            class Named(Protocol):
+                def connectionMade(self):
+                    print("serves", name)
+                    self.transport.write(name.encode())
+            class Reader(Protocol):
+                def dataReceived(self, data):
+                    self.factory.heard.callback(data)
+            for _ in range(20):
+                port = reactor.listenTCP(0, Factory.forProtocol(Named))
+                factory = ClientFactory.forProtocol(Reader)
+                factory.heard = Deferred()
+                connector = reactor.connectTCP("127.0.0.1", port.getHost().port, factory)
+                assert factory.heard.wait(5) == name.encode()
+                connector.disconnect()
+                port.stopListening().wait(5)
+        """
+    notebook.run(code)
+    with notebook.subshell() as one, notebook.subshell() as two:
+        places = {"one": one, "two": two, "main": None}
+        runs = {name: notebook.start(f"serve({name!r})", subshell=place) for name, place in places.items()}
+        for name, run in runs.items():
+            assert run.wait().error == ""
+            run.wait(lambda run: run.stdout.count("\n") >= 20)
+            assert run.stdout == f"serves {name}\n" * 20
+
+
+def test_settling_timing_and_magics_work_on_a_subshell(notebook: Notebook) -> None:
+    settles = "from wirebook_kernel import settle; call = reactor.callLater(0.02, print, 'late'); settle()"
+    with notebook.subshell() as subshell:
+        assert notebook.run(settles, subshell=subshell).stdout == "late\n"
+        assert notebook.run("%%reactor\n6 * 7", subshell=subshell).result["text/plain"] == "42"
+        assert "per loop" in notebook.run("%timeit -n 9 -r 2 succeed(1)", subshell=subshell).stdout
+
+
 def test_threads_are_switched_quickly_until_the_last_cell_ends(notebook: Notebook) -> None:
     interval = "sys.getswitchinterval()"
     notebook.run("import sys, threading; go_on = threading.Event()")

@@ -2,18 +2,41 @@
 
 A kernel that wants its cells named in the views sets `describe_cell`, and hands the messages that pages
 send to a view (``views.get(comm_id)``) to its ``receive``, on any thread.
+
+ipywidgets and anywidget are loaded with the first view: a kernel that shows none starts without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
+from typing import TYPE_CHECKING
 
-from wirebook_widgets._view import View, views
-from wirebook_widgets.connections import Connections
 from wirebook_widgets.watch import watch
+
+views: dict[str, View] = {}
+"""The open views by their comm's id: a kernel hands a page's messages to ``views[comm_id].receive``."""
 
 describe_cell: Callable[[Context], str] | None = None
 """Given the context in which a handle was born, the short name of its cell, for example "3"."""
 
 __all__ = ["Connections", "View", "describe_cell", "views", "watch"]
+
+if TYPE_CHECKING:
+    from wirebook_widgets._view import View
+    from wirebook_widgets.connections import Connections
+else:
+    _LATER = {"View": "_view", "Connections": "connections"}
+
+    def __getattr__(name):
+        """A class of `_LATER`."""
+        from importlib import import_module
+
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        return value
+
+    def __dir__():
+        """Everything that can be asked for, loaded or not."""
+        return sorted({*globals(), *__all__})

@@ -32,6 +32,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from wirebook.turn import turn
+from wirebook_widgets import views
 from wirebook_widgets._publisher import Content, Publisher, publisher
 
 Answer: TypeAlias = Callable[[str | None], None]
@@ -40,9 +41,6 @@ Action: TypeAlias = Callable[[Content, Answer], None]
 """Carries out a request. On any thread; must not block, set traits or display."""
 
 PACING = frozenset({"look", "hide", "ack", "resync"})
-
-views: dict[str, View] = {}
-"""The open views by their comm's id: a kernel hands a page's messages to ``views[comm_id].receive``."""
 
 
 class View(anywidget.AnyWidget):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from wirebook_widgets._table import HasHandles
-from wirebook_widgets.connections import Connections
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wirebook_widgets._table import HasHandles
+    from wirebook_widgets.connections import Connections
 
 
 def watch(reactor: HasHandles | None = None) -> Connections:
@@ -11,6 +14,8 @@ def watch(reactor: HasHandles | None = None) -> Connections:
 
     As the last expression of a cell it is displayed once, not twice. Call its ``close()`` to end it.
     """
+    from wirebook_widgets.connections import Connections
+
     if reactor is None:
         from wirebook import reactor as process_reactor
 

@@ -24,11 +24,10 @@ Who saw the error
 
 from __future__ import annotations
 
-import asyncio
 from _thread import get_ident
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from wirebook.deferred.attaching import Attachable
 from wirebook.deferred.chain import (
@@ -57,6 +56,9 @@ from wirebook.deferred.running import run, run_nested, runner
 from wirebook.deferred.waiting import Waitable
 from wirebook.failure import Failure, Steering, caught
 from wirebook.turn import turn
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 

@@ -14,7 +14,6 @@ Every step is taken in the turn, and in the coroutine's own context.
 
 from __future__ import annotations
 
-import asyncio
 from _thread import get_ident
 from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
@@ -28,6 +27,8 @@ from wirebook.failure import STEERING, Failure, caught
 from wirebook.turn import turn
 
 if TYPE_CHECKING:
+    import asyncio
+
     from wirebook.deferred.core import Deferred
 
 T = TypeVar("T")

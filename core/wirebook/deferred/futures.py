@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -11,6 +10,8 @@ from wirebook.deferred.observers import is_cancellation
 from wirebook.failure import Failure
 
 if TYPE_CHECKING:
+    import asyncio
+
     from wirebook.deferred.core import Deferred
 
 AnyFuture: TypeAlias = "asyncio.Future[Any] | concurrent.futures.Future[Any]"
@@ -19,6 +20,8 @@ CANCELLING: Final = object()
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The asyncio loop that runs in this thread, or None."""
+    import asyncio
+
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -49,6 +52,8 @@ class Feed:
 
     def settle(self, result: Any) -> None:
         """End the future with `result`, unless it was cancelled meanwhile. On its loop's thread."""
+        import asyncio
+
         if self.future.done():
             return
         if not isinstance(result, Failure):

@@ -6,7 +6,6 @@ failure told to one of them counts as handled, because it is raised there.
 
 from __future__ import annotations
 
-import asyncio
 from _thread import TIMEOUT_MAX, allocate_lock, get_ident
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -17,6 +16,8 @@ from wirebook.failure import Failure
 from wirebook.turn import turn
 
 if TYPE_CHECKING:
+    import asyncio
+
     from wirebook.deferred.core import Deferred
 
 Wake: TypeAlias = "Callable[[Waiter], object]"
@@ -85,6 +86,8 @@ class Waiter:
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The asyncio loop running in this thread."""
         if self._loop is None:
+            import asyncio
+
             self._loop, self._thread = asyncio.get_running_loop(), get_ident()
         return self._loop
 
@@ -148,8 +151,12 @@ class Waiter:
 
     def _failure(self) -> BaseException | None:
         if self._cancelled:
+            import asyncio
+
             return asyncio.CancelledError() if self._message is None else asyncio.CancelledError(self._message)
         if self.outcome is PENDING:
+            import asyncio
+
             raise asyncio.InvalidStateError(f"{self.deferred!r} has not fired yet: await it")
         if isinstance(self.outcome, Failure):
             return self.outcome.value.with_traceback(self.outcome.tb)

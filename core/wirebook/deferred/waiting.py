@@ -7,7 +7,6 @@ our own, takes the Deferred out of the Waiter and waits for that.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 from abc import abstractmethod
 from collections.abc import Awaitable, Coroutine, Generator
@@ -23,6 +22,8 @@ from wirebook.failure import Failure
 from wirebook.turn import turn
 
 if TYPE_CHECKING:
+    import asyncio
+
     from wirebook.deferred.core import Deferred
 
 T = TypeVar("T")
@@ -130,6 +131,8 @@ class Waitable(Generic[T_co]):
         Cancelling it cancels the future, and it then fires with what becomes of that: commonly it fails with
         `asyncio.CancelledError`, as it does when others cancel the future. `TypeError` when it is no future.
         """
+        import asyncio
+
         if not asyncio.isfuture(future):
             raise TypeError(f"{future!r} is no asyncio future; for a coroutine use Deferred.fromCoroutine")
         return follow(future, cast("type[Deferred[Any]]", cls))
@@ -160,6 +163,8 @@ class Waitable(Generic[T_co]):
         """
         if isinstance(awaitable, Waitable):
             return cast("Deferred[T]", awaitable)
+        import asyncio
+
         if isinstance(awaitable, concurrent.futures.Future) or asyncio.isfuture(awaitable):
             return follow(awaitable, cast("type[Deferred[Any]]", cls))
         if isinstance(awaitable, CoroutineType | GeneratorType | Coroutine):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from wirebook.error import ConnectionLost
+from wirebook.error import ConnectionFdescWentAway, ConnectionLost
 from wirebook.failure import Failure
 from wirebook.logger import report_failure
 from wirebook.reactor.poller import READ, WRITE, Poller
@@ -64,6 +64,8 @@ class Watched:
         except Exception as error:
             report_failure(Failure(), f"{method}() of {party!r} raised; it is removed from the reactor")
             why = error
+        if why is None and party.fileno() < 0 and party in (self.reader, self.writer):
+            why = ConnectionFdescWentAway()
         if why is not None:
             self._end(party, why)
 
@@ -140,6 +142,11 @@ class DescriptorSet:
         for party in parties:
             self._drop_both(party)
         return parties
+
+    def _disconnect_parties(self) -> None:
+        """Tell every reader and writer that it is over."""
+        for watched in self._watched():
+            watched.hungUp()
 
     def _watched(self) -> list[Watched]:
         return [found for found in self._descriptors.values() if isinstance(found, Watched)]

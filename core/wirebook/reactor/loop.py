@@ -12,23 +12,21 @@ from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from threading import Thread
 from typing import Any, TypeAlias
 
-from wirebook.deferred import Deferred
-from wirebook.error import ReactorAlreadyRunning, ReactorNotRunning
-from wirebook.failure import Failure
+from wirebook.error import ReactorAlreadyRunning
+from wirebook.failure import Failure, caught
 from wirebook.interfaces import ITurnTrace
 from wirebook.logger import report_failure
 from wirebook.reactor.descriptors import Descriptor, DescriptorSet
 from wirebook.reactor.handles import Handles
 from wirebook.reactor.hosting import Hosting
+from wirebook.reactor.lifetime import Lifetime
 from wirebook.reactor.poller import READ, WRITE, Poller, best_poller
 from wirebook.reactor.pool import PoolOwner
-from wirebook.reactor.signals import stopping_signals
 from wirebook.reactor.sockets import Sockets
 from wirebook.reactor.timers import NOBODY_WAITS, Timekeeper, TimerQueue, check_delay
-from wirebook.reactor.triggers import SystemEvents, Triggers
+from wirebook.reactor.triggers import Triggers
 from wirebook.reactor.waker import Waker
 from wirebook.trace import name_and_place
 from wirebook.turn import Turn, in_turn, turn
@@ -36,7 +34,7 @@ from wirebook.turn import Turn, in_turn, turn
 _Call: TypeAlias = tuple[Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
-class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
+class ReactorBase(Lifetime, Timekeeper):
     """Runs callbacks when descriptors are ready, timers are due, or another thread asks.
 
     `poller` is what waits for descriptors (default: the best the system has); `now` is the clock, a function
@@ -84,34 +82,6 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
         """Whether the calling thread is the one that runs this reactor."""
         return self._thread == get_ident()
 
-    def run(self, installSignalHandlers: bool = True) -> None:
-        """Run until `stop`. On the main thread, SIGINT and SIGTERM stop the reactor in order.
-
-        Where the reactor is hosted (in a kernel), this waits for `stop` and returns, and the hosted loop goes
-        on. A reactor may be run again after it was stopped. Raises `ReactorAlreadyRunning`.
-        """
-        if self.onReactorThread():
-            raise ReactorAlreadyRunning("this reactor runs already, and this is one of its callbacks: just go on")
-        turn.refuse_to_wait("reactor.run()")
-        if self.hosting.active:
-            self.hosting.wait_for_stop()
-            return
-        with stopping_signals(self, installSignalHandlers):
-            self.startRunning()
-            self.main_loop()
-
-    @in_turn
-    def startRunning(self) -> None:
-        """Fire the startup event without entering the loop; for those who drive it with `iterate`."""
-        if self.alive:
-            raise ReactorAlreadyRunning("this reactor runs already; start things with callWhenRunning or callLater")
-        self.alive = True
-        self.stopping = False
-        self._triggers.fire("startup", self._has_started)
-
-    def _has_started(self) -> None:
-        self.running = self.alive
-
     def main_loop(self) -> None:
         """Iterate until the reactor is no longer running. Called on the thread that is to be the reactor's."""
         with turn:
@@ -124,73 +94,6 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
                 if self._thread == me:
                     self._thread = 0
                     self.alive = self.running = False
-
-    def stop(self) -> None:
-        """Fire the shutdown event and end `run`. Raises `ReactorNotRunning`.
-
-        Where the reactor is hosted, this ends the ``run()`` calls that wait, or that its program will come to, and
-        what those programs have opened; nothing else.
-        """
-        if self.hosting.active:
-            self.hosting.stop()
-        else:
-            self._stop()
-
-    def leave_thread(self) -> None:
-        """No thread runs it from now on, until one enters `main_loop`; for `Hosting`, in the turn."""
-        self._thread = 0
-
-    @in_turn
-    def fire_shutdown(self, wanted: Callable[[Context], bool]) -> Deferred[None]:
-        """Run the shutdown triggers that were added in a context that is `wanted`; for `Hosting`."""
-        return self._triggers.fire("shutdown", wanted=wanted)
-
-    @in_turn
-    def _stop(self) -> None:
-        if not self.alive or self.stopping:
-            raise ReactorNotRunning("cannot stop a reactor that is not running (or is stopping already)")
-        self.stopping = True
-        self.call_soon(self._shut_down, None)
-
-    def _shut_down(self, _: None) -> None:
-        self._triggers.fire("shutdown", self._is_ending).addBoth(self._end)
-
-    def _is_ending(self) -> None:
-        self.running = False
-
-    def _end(self, _: object) -> None:
-        if self.threadpool is None:
-            self.crash()
-        else:
-            # Not here: the jobs that have begun may need the reactor.
-            Thread(target=self._end_with_threads, name="wirebook-pool-end", daemon=True).start()
-
-    def _end_with_threads(self) -> None:
-        self.end_threads()
-        self.callFromThread(self.crash)
-
-    def crash(self) -> None:
-        """End `run` at the next opportunity without a shutdown event. Hosted: as `stop`."""
-        if self.hosting.active:
-            self.hosting.stop()
-        else:
-            self._crash()
-
-    @in_turn
-    def _crash(self) -> None:
-        self.alive = self.running = False
-        self.wake()
-
-    def runInThread(self) -> None:
-        """Host the reactor in a daemon thread, "wirebook-reactor"; returns when it runs. Repeating is harmless."""
-        self.hosting.start()
-
-    def shutDown(self, timeout: float = 2.0) -> None:
-        """End the hosted reactor in order: shutdown event, ports, connections, then the thread.
-
-        Whatever is not closed after `timeout` seconds is aborted. Harmless when it is not hosted.
-        """
-        self.hosting.end(timeout)
 
     @in_turn
     def close(self) -> None:
@@ -325,8 +228,8 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
             trace.begin(cause, func, context)
         try:
             context.run(func, *args, **kw)
-        except (Exception, KeyboardInterrupt):
-            report_failure(Failure(), f"a {cause} raised: {name_and_place(func)[0]}", context)
+        except (Exception, KeyboardInterrupt) as error:
+            report_failure(caught(error), f"a {cause} raised: {name_and_place(func)[0]}", context)
         finally:
             if trace is not None:
                 trace.end()
@@ -356,10 +259,3 @@ class ReactorBase(DescriptorSet, Timekeeper, SystemEvents, PoolOwner):
         """Call ``func(subject)`` at the end of this iteration; for transports, in the turn."""
         self._soon.append((func, subject))
         self.wake()
-
-    @in_turn
-    def fireSystemEvent(self, eventType: str) -> Deferred[None]:
-        """Run the triggers of an event. Fires when they are done."""
-        if eventType == "shutdown" and not self.alive:
-            self.end_threads()
-        return super().fireSystemEvent(eventType)

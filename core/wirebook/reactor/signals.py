@@ -10,14 +10,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wirebook.reactor.loop import ReactorBase
+    from wirebook.reactor.lifetime import Lifetime
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _USUAL = (signal.SIG_DFL, signal.default_int_handler)
 
 
 @contextmanager
-def stopping_signals(reactor: ReactorBase, install: bool) -> Iterator[None]:
+def stopping_signals(reactor: Lifetime, install: bool) -> Iterator[None]:
     """Within the block, SIGINT and SIGTERM stop `reactor`, unless the program has a handler of its own.
 
     Python has handlers on the main thread only; on any other, and without `install`, this does nothing.
@@ -39,7 +39,7 @@ def stopping_signals(reactor: ReactorBase, install: bool) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop_once(reactor: ReactorBase) -> None:
+def _stop_once(reactor: Lifetime) -> None:
     if reactor.alive and not reactor.stopping:
         reactor.stop()
     elif reactor.threadpool is not None and reactor.threadpool.joined:

@@ -90,16 +90,12 @@ class CertificateOptions:
         self.certificate = certificate
         self.extraCertChain = list(extraCertChain or ())
         self._check_certificate(extraCertChain is not None)
-        self.verifyDepth = verifyDepth
-        self.verifyOnce = verifyOnce
-        self.enableSingleUseKeys = enableSingleUseKeys
-        self.enableSessions = enableSessions
-        self.fixBrokenPeers = fixBrokenPeers
-        self.enableSessionTickets = enableSessionTickets
+        self.verifyDepth, self.verifyOnce = verifyDepth, verifyOnce
+        self.enableSingleUseKeys, self.fixBrokenPeers = enableSingleUseKeys, fixBrokenPeers
+        self.enableSessions, self.enableSessionTickets = enableSessions, enableSessionTickets
         self.acceptableCiphers = defaultCiphers if acceptableCiphers is None else acceptableCiphers
         self.dhParameters = dhParameters
-        self.handshakeTimeout = handshakeTimeout
-        self.keylog = keylog
+        self.handshakeTimeout, self.keylog = handshakeTimeout, keylog
         self.method = SSL.TLS_METHOD if method is None else method
         self._versions: VersionRange | None = version_range(
             raiseMinimumTo, insecurelyLowerMinimumTo, lowerMaximumSecurityTo
@@ -258,7 +254,7 @@ def _limit_versions(context: SSL.Context, oldest: TLSVersion, newest: TLSVersion
         if newest is not None:
             context.set_max_proto_version(newest)
     except SSL.Error as error:
-        spoken = oldest.name if newest in (None, oldest) else f"{oldest.name} or {newest.name}"  # type: ignore[union-attr]
+        spoken = oldest.name if newest in (None, oldest) else f"{oldest.name} or {newest.name}"
         raise TLSError(f"this OpenSSL does not speak {spoken}", reasons(error)) from None
 
 

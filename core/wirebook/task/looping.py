@@ -12,11 +12,12 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
 
-from wirebook.deferred import Deferred, maybeDeferred
+from wirebook.deferred import CancelledError, Deferred, maybeDeferred
 from wirebook.deferred.chain import short
 from wirebook.failure import Failure
 from wirebook.installed import the_reactor
 from wirebook.interfaces import IDelayedCall, IReactorTime
+from wirebook.reactor.handles import Handles, next_handle_id
 from wirebook.reactor.timers import check_delay
 from wirebook.task.naming import name_of
 from wirebook.turn import in_turn
@@ -133,6 +134,8 @@ class LoopingCall:
             arguments = (count, *self.a)
         self._work = self._context.copy().run(maybeDeferred, self.f, *arguments, **self.kw)
         self._work.addCallback(self._worked, run).addErrback(self._failed, run)
+        if not self._work.called or isinstance(self._work.result, Deferred):
+            _Underway(self, self._work, self._context)
 
     @in_turn
     def timerClosed(self) -> None:
@@ -217,3 +220,47 @@ class LoopingCall:
 
     def __repr__(self) -> str:
         return f"LoopingCall<{self.interval!r}>({name_of(self.f)}, *{short(self.a)}, **{short(self.kw)})"
+
+
+class _Underway:
+    """The handle of a looping call while its function waits for something: there is no timer that could be closed."""
+
+    kind = "timer"
+    transportName = ""
+    state = "running"
+    localAddress = None
+    peerAddress = None
+    bytesReceived = 0
+    bytesSent = 0
+
+    def __init__(self, loop: LoopingCall, work: Deferred[Any], context: Context) -> None:
+        self.label = name_of(loop.f)
+        self.context = context
+        self.handleId = next_handle_id()
+        self.born = loop.clock.seconds()
+        self._loop = loop
+        self._work = work
+        self._ended: Deferred[None] = Deferred()
+        # Clocks of virtual time have no list of what is open.
+        handles = getattr(loop.clock, "handles", None)
+        if handles is not None:
+            handles.opened(self)
+            work.addBoth(self._over, handles)
+
+    def _over(self, outcome: Any, handles: Handles) -> Any:
+        handles.closed(self)
+        self._ended.callback(None)
+        return outcome
+
+    @in_turn
+    def closeHandle(self, abort: bool = False) -> Deferred[None]:
+        """Stop the loop, and cancel what the function waits for. Fires when the function has ended."""
+        ended: Deferred[None] = Deferred()
+        self._ended.addCallback(ended.callback)
+        run = self._loop._run
+        self._loop.timerClosed()
+        if run is not None:
+            # Nobody else is to hear of it, as nobody does when a timer is closed.
+            run.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        self._work.cancel()
+        return ended

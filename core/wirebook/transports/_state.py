@@ -37,7 +37,8 @@ class WriteLimits:
     """How many bytes may wait on one connection because its peer reads too slowly.
 
     A write that finds `report` bytes waiting is said once, in the log and to the tap; one that finds `abort` ends
-    the connection with `WriteBacklogError`. A single write may be of any size. Set a transport's ``writeLimits``, or ``WriteLimits.default`` for all that come.
+    the connection with `WriteBacklogError`. A single write may be of any size. Set a transport's ``writeLimits``,
+    or ``WriteLimits.default`` for all that come.
     """
 
     report: int = 16 << 20
@@ -274,6 +275,11 @@ class StreamState:
     def label(self) -> str:
         """The name of the protocol's class."""
         return self._label or protocol_label(self.protocol)
+
+    def logPrefix(self) -> str:
+        """A short name for logs: the protocol's own, and which end this is."""
+        own = getattr(self.protocol, "logPrefix", None)
+        return f"{own() if callable(own) else self.label},{self.role or self.handleId}"
 
     def describe(self) -> str:
         """Where it goes, in words: ``TCP 127.0.0.1:8007 -> 127.0.0.1:50112``."""

@@ -69,13 +69,15 @@ class TLSReceiving(TLSSending):
             while stream._reading:
                 stream._deliver(recv(RECORD))
         except SSL.WantReadError:
-            # It may have been a message to answer.
-            self._send_or_break()
+            pass
         except SSL.Error as error:
             return self._ended_with(error)
         else:
             # Paused, by handshakeCompleted() perhaps: the rest stays where it is until it is resumed.
             self._unread = not stream.disconnected
+        # Some of it may have been messages to answer.
+        if not stream.disconnected:
+            self._send_or_break()
         raise BlockingIOError
 
     def _ended_with(self, error: SSL.Error) -> bytes:

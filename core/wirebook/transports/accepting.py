@@ -7,7 +7,7 @@ import socket
 from contextvars import copy_context
 from typing import Any
 
-from wirebook.deferred import Deferred, succeed
+from wirebook.deferred import Deferred, execute, succeed
 from wirebook.error import describe
 from wirebook.failure import Failure
 from wirebook.interfaces import IProtocolFactory
@@ -88,7 +88,10 @@ class AcceptingPort:
 
     @in_turn
     def stopListening(self) -> Deferred[None]:
-        """Close the port; its open connections stay. It is closed on return; returns a fired Deferred."""
+        """Close the port; its open connections stay. It is closed on return.
+
+        Returns a fired Deferred; it has failed when the factory's ``stopFactory`` raised.
+        """
         if self._socket is None:
             return succeed(None)
         self._resume_accepting()
@@ -98,8 +101,7 @@ class AcceptingPort:
         self.state = "closed"
         self._closed()
         self.reactor.handles.closed(self)
-        self.factory.doStop()
-        return succeed(None)
+        return execute(self.factory.doStop)
 
     loseConnection = stopListening
 

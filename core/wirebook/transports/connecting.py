@@ -135,6 +135,8 @@ class Connector:
             client._end(failure)
             return
         if protocol is None:
+            # The connection stood, so the factory hears of its loss, not of a failed attempt.
+            client.connected = 1
             client._end(Failure(ConnectionDone("the factory refused the connection: buildProtocol() gave None")))
             return
         client.begin(protocol)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from wirebook.error import ConnectionLost
+from wirebook.failure import Failure
 from wirebook.interfaces import IClientFactory, IProtocolFactory
 from wirebook.protocol import check_factory
 from wirebook.reactor.names import NameMethods
@@ -32,12 +34,21 @@ class Reactor(
 ):
     """Everything `ReactorBase` does, and opens ports and connections. Any thread may call any method."""
 
+    def disconnect_all(self) -> None:
+        """Close the ports and end the connections that are still open: the reactor stops."""
+        for port in self.handles.of("port"):
+            port.closeHandle()
+        for connection in self.handles.of("connection"):
+            connection._end(Failure(ConnectionLost("the reactor was stopped")))  # type: ignore[attr-defined]
+        super().disconnect_all()
+
     @in_turn
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 1024, interface: str = "") -> Port:
         """Listen for TCP connections and serve each with a protocol from `factory`.
 
         `port` is 0 (any free one; ask ``getHost().port``) to 65535. `interface` is an address of this machine;
-        without one only this machine itself is served (127.0.0.1), "0.0.0.0" and "::" serve all interfaces.
+        without one only this machine itself is served (127.0.0.1), "0.0.0.0" serves all interfaces over
+        IPv4, "::" over IPv6.
         `backlog` is how many connections the system keeps waiting. Raises `CannotListenError`, `ValueError`
         for a port out of range, `TypeError` for what is not a factory.
         """

@@ -81,10 +81,12 @@ class StreamTransport(Securing):
         """The peer has closed its direction."""
         self._read_closed = True
         self._reading = False
+        half_closed = not self.disconnecting and self._reason is None and lives_half_closed(self.protocol)
         if self._reason is not None or (self._write_closed and not self._out):
+            if half_closed:
+                self._tell("readConnectionLost")
             self._end(self._reason or Failure(ConnectionDone()))
             return
-        half_closed = not self.disconnecting and lives_half_closed(self.protocol)
         if not half_closed and not (self._out and self._producer is None):
             self._end(Failure(ConnectionDone()))
             return

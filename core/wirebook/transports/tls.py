@@ -136,7 +136,7 @@ class TLSLayer(TLSReceiving):
             self._send_or_break()
             self._refuse_if_asked()
             raise self._explained(error) from None
-        self._send_or_break()
+        # What OpenSSL has to say now goes with the first data, or when what has arrived is read.
         self._refuse_if_asked()
         self._stop_timer()
         self.established = True

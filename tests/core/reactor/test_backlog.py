@@ -45,8 +45,7 @@ def test_calls_and_timers_that_are_due_are_counted_and_later_and_cancelled_ones_
 
 def test_ready_descriptors_are_counted(any_reactor: Reactor) -> None:
     port = any_reactor.listenTCP(0, Recorders(Echo))
-    with any_reactor.turn():
-        with dial(port), socket.create_connection(("127.0.0.1", port.port)):
-            # Both wait to be accepted on one descriptor.
-            assert backlog(any_reactor).descriptors == 1
+    with any_reactor.turn(), dial(port), socket.create_connection(("127.0.0.1", port.port)):
+        # Both wait to be accepted on one descriptor.
+        assert backlog(any_reactor).descriptors == 1
     port.stopListening()

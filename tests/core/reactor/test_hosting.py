@@ -155,11 +155,11 @@ def test_a_stop_that_no_callback_makes_is_refused_before_run(reactor: Reactor) -
 
 
 def test_a_stop_by_a_callback_of_a_program_that_is_over_is_reported(reactor: Reactor, reported: Reports) -> None:
-    go: Deferred[None] = Deferred()
-    assert ended(as_program(reactor, lambda: go.addCallback(lambda _: reactor.stop())))
-    reactor.callFromThread(go.callback, None)
-    assert eventually(lambda: go.called)
-    del go
+    waiting: list[Deferred[None]] = [Deferred()]
+    assert ended(as_program(reactor, lambda: waiting[0].addCallback(lambda _: reactor.stop())))
+    reactor.callFromThread(waiting[0].callback, None)
+    assert eventually(lambda: waiting[0].called)
+    waiting.clear()
     (record,) = reported.wait()
     assert record.exc_info is not None
     assert record.exc_info[0] is ReactorNotRunning

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Reports
 from tests.core.deferred_kit import boom, cell, error_of, in_cell, outcome, run_threads
-from wirebook.deferred import CancelledError, Deferred
+from wirebook.deferred import CancelledError, Deferred, succeed
 from wirebook.installed import the_reactor
 from wirebook.task import Clock, LoopingCall
 from wirebook.transports.reactor import Reactor
@@ -548,3 +548,32 @@ def test_any_thread_may_start_and_stop_loops(reactor: Reactor) -> None:
             assert done.wait(5) is loop
 
     run_threads(4, work)
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_while_its_function_waits_it_is_a_handle_that_can_be_closed(reactor: Reactor, chained: bool) -> None:
+    cancelled: list[object] = []
+    work: Deferred[None] = Deferred(cancelled.append)
+    loop = LoopingCall(lambda: succeed(None).addCallback(lambda _: work) if chained else work)
+    loop.clock = reactor
+    with reactor.turn():
+        ended = loop.start(60)
+        (handle,) = reactor.handles
+        assert (handle.kind, handle.state, loop.call) == ("timer", "running", None)
+        closed = handle.closeHandle()
+        assert closed.called
+        assert cancelled == [work]
+        assert not loop.running
+        assert ended.called
+        assert len(reactor.handles) == 0
+
+
+def test_the_handle_of_a_waiting_function_goes_when_it_has_ended_and_the_timer_comes(reactor: Reactor) -> None:
+    work: Deferred[None] = Deferred()
+    loop = LoopingCall(lambda: work)
+    loop.clock = reactor
+    with reactor.turn():
+        loop.start(60)
+        work.callback(None)
+        assert [handle.state for handle in reactor.handles] == ["pending"]
+        loop.stop()

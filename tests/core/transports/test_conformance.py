@@ -191,9 +191,9 @@ class TestTCPUnderPolicies(OnReactor):
 
     def policies(self, factory: Any) -> TimeoutFactory:
         throttling = ThrottlingFactory(factory, readLimit=1 << 40, writeLimit=1 << 40)
-        throttling.callLater = self.reactor.callLater  # type: ignore[method-assign]
+        throttling.callLater = self.reactor.callLater  # type: ignore[method-assign, assignment]
         timing_out = TimeoutFactory(throttling, 60)
-        timing_out.callLater = self.reactor.callLater  # type: ignore[method-assign]
+        timing_out.callLater = self.reactor.callLater  # type: ignore[method-assign, assignment]
         return timing_out
 
 

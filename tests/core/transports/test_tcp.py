@@ -475,7 +475,7 @@ def test_a_client_factory_that_gives_none_ends_the_attempt(reactor: Reactor) -> 
     with serving(reactor, Recorders(Echo)) as port:
         reactor.connectTCP("127.0.0.1", port.port, connected)
         assert isinstance(connected.error(), error.ConnectionDone)
-    assert connected.events == ["start", "connecting", "failed", "stop"]
+    assert connected.events == ["start", "connecting", "lost", "stop"]
 
 
 def test_a_client_factory_that_raises_is_reported_and_told(reactor: Reactor, reported: Reports) -> None:

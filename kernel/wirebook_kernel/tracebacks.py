@@ -1,0 +1,177 @@
+"""IPython's tracebacks without what only the framework's authors want to see.
+
+A call into the framework adds some five frames to a traceback. Each run of them is one line here, so that what is left
+is the user's code and the error, which says in its text what is wrong. ``%xmode Verbose`` shows everything.
+"""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import suppress
+from copy import copy
+from itertools import groupby
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from IPython.core.ultratb import AutoFormattedTB
+
+from wirebook_kernel.frames import FRAMEWORK, package_of
+from wirebook_kernel.html import counted
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+# The modes of IPython that show each frame with its lines; "Verbose" adds all variables.
+CONTEXT, VERBOSE = "Context", "Verbose"
+
+
+class Folding(AutoFormattedTB):
+    """IPython's formatter with the framework's frames folded."""
+
+    def structured_traceback(
+        self,
+        etype: type,
+        evalue: BaseException | None,
+        etb: TracebackType | None = None,
+        tb_offset: int | None = None,
+        context: int = 5,
+    ) -> list[str]:
+        """The traceback's lines; in the modes that show no frame in full the framework's are left out."""
+        if self.mode not in (CONTEXT, VERBOSE) and isinstance(etb, TracebackType):
+            etb = without_framework(etb)
+        return super().structured_traceback(etype, evalue, etb, tb_offset, context)
+
+    def get_records(self, etb: TracebackType, context: int, tb_offset: int) -> Any:
+        """The frames to show, a `Fold` for each run of the framework's."""
+        records = super().get_records(etb, context, tb_offset)
+        return records if self.mode == VERBOSE else fold(records)
+
+    def format_record(self, frame_info: Any) -> str:
+        """One frame, or one fold."""
+        return str(frame_info) if isinstance(frame_info, Fold) else super().format_record(frame_info)
+
+    def get_parts_of_chained_exception(
+        self, evalue: BaseException | None
+    ) -> tuple[type, BaseException, TracebackType] | None:
+        """What `evalue` came from, if that says more than `evalue` does.
+
+        It does not where the framework itself raised and caught it, and where it just came before and was reported.
+        """
+        parts = super().get_parts_of_chained_exception(evalue)
+        if parts is None or evalue is None or self.mode == VERBOSE:
+            return parts
+        told = evalue.__cause__ is None and report_of(parts[1]) is not None
+        return None if told or raised_in_framework(parts[2]) else parts
+
+
+class Fold:
+    """Stands for a run of frames; to the formatter it is the last of them."""
+
+    def __init__(self, records: list[Any]) -> None:
+        self._last = records[-1]
+        self.packages = sorted({package_of(record.frame) for record in records})
+        self.count = len(records)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._last, name)
+
+    def __str__(self) -> str:
+        return f"    … {counted(self.count, 'frame')} of {' and '.join(self.packages)}\n"
+
+
+def install(shell: InteractiveShell) -> None:
+    """Have `shell` fold its tracebacks, with the colours and the mode that it has."""
+    shell.InteractiveTB = _made(Folding, shell.InteractiveTB)
+
+
+def uninstall(shell: InteractiveShell) -> None:
+    """Take it back; colours and mode stay as they are now."""
+    if isinstance(shell.InteractiveTB, Folding):
+        shell.InteractiveTB = _made(AutoFormattedTB, shell.InteractiveTB)
+
+
+def _made(kind: type[AutoFormattedTB], like: AutoFormattedTB) -> AutoFormattedTB:
+    formatter = kind.__new__(kind)
+    formatter.__dict__.update(like.__dict__)
+    return formatter
+
+
+def text_of(shell: InteractiveShell, error: BaseException, trace: TracebackType | None) -> str:
+    """The traceback of `error` as `shell` would show it; any thread."""
+    if isinstance(error, BaseExceptionGroup):
+        # As IPython itself does: its formatter knows no groups.
+        return "".join(traceback.format_exception(type(error), error, trace and without_framework(trace)))
+    # A copy, since it keeps notes of the traceback it formats, and the main thread may be formatting too.
+    formatter = copy(shell.InteractiveTB)
+    formatter = formatter if isinstance(formatter, Folding) else _made(Folding, formatter)
+    if trace is None and error.__cause__ is error.__context__ is None:
+        # Without frames a head that announces them would be noise.
+        return "".join(f"{line.rstrip()}\n" for line in formatter.get_exception_only(type(error), error))
+    lines = formatter.structured_traceback(type(error), error, trace, tb_offset=0)
+    return f"{formatter.stb2text(lines)}\n"
+
+
+def file_name(shell: InteractiveShell, file: str) -> str:
+    """What to call a file of code: ``[3]`` when it is what was In [3] of `shell`."""
+    cell = shell.compile.format_code_name(file)
+    return cell[1].removeprefix("In") if cell else file
+
+
+def note_report(error: BaseException, number: int, place: str) -> None:
+    """Remember that `error` was reported, raised at `place`, under this number."""
+    # Not every exception takes attributes.
+    with suppress(Exception):
+        setattr(error, _REPORT, (number, place))
+
+
+def report_of(error: BaseException) -> tuple[int, str] | None:
+    """The number and the place under which `error` was reported; None when it was not."""
+    found: tuple[int, str] | None = getattr(error, _REPORT, None)
+    return found
+
+
+_REPORT: Final = "__wirebook_report__"
+
+
+def fold(records: list[Any]) -> list[Any]:
+    """`records` with each run of the framework's as one `Fold`, but for the first run: it is who calls callbacks.
+
+    When there are no others, the last one says where the error comes from, and stays.
+    """
+    own = [number for number, record in enumerate(records) if not _of_framework(record)]
+    first = own[0] if own else len(records) - 1
+    folded: list[Any] = []
+    for hidden, run in groupby(records[first:], _of_framework):
+        members = list(run)
+        folded += [Fold(members)] if hidden and own else members
+    return folded
+
+
+def _of_framework(record: Any) -> bool:
+    # A record of repeated frames has no frame of its own.
+    frame = getattr(record, "frame", None)
+    return frame is not None and package_of(frame) in FRAMEWORK
+
+
+def without_framework(trace: TracebackType) -> TracebackType:
+    """`trace` without the framework's frames; all of it when there are no others."""
+    own = [step for step in steps_of(trace) if package_of(step.tb_frame) not in FRAMEWORK]
+    folded: TracebackType | None = None
+    for step in reversed(own):
+        folded = TracebackType(folded, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return folded or trace
+
+
+def raised_in_framework(trace: TracebackType | None) -> bool:
+    """Whether there are frames and all of them are the framework's."""
+    packages = {package_of(step.tb_frame) for step in steps_of(trace)}
+    return bool(packages) and packages <= FRAMEWORK
+
+
+def steps_of(trace: TracebackType | None) -> list[TracebackType]:
+    """A traceback as a list, outermost first."""
+    steps = []
+    while trace is not None:
+        steps.append(trace)
+        trace = trace.tb_next
+    return steps

@@ -1,0 +1,207 @@
+"""IPython's tracebacks with the framework's frames folded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from tests.conftest import eventually
+from wirebook import Deferred, Factory, Failure, Protocol, reactor, succeed
+from wirebook.error import CannotListenError
+from wirebook_kernel import tracebacks
+from wirebook_kernel.tracebacks import report_of, steps_of, text_of, without_framework
+
+
+@pytest.fixture(autouse=True)
+def _folding(shell: InteractiveShell) -> Iterator[None]:
+    """The shell folds."""
+    tracebacks.install(shell)
+    yield
+    shell.InteractiveTB.set_mode("Context")
+    tracebacks.uninstall(shell)
+
+
+def step_that_fails(value: object) -> None:
+    """A callback of a user."""
+    raise ValueError("this is wrong")
+
+
+def failure_of(callback: Any) -> Failure:
+    """What a chain ends with that begins with `callback`."""
+    caught: list[Failure] = []
+    Deferred().addCallback(callback).addErrback(caught.append).callback(None)
+    return caught[0]
+
+
+def error_of(call: Any) -> BaseException:
+    """What `call` raises."""
+    try:
+        call()
+    except BaseException as error:
+        return error
+    raise AssertionError(f"{call} raised nothing")
+
+
+def shown(shell: InteractiveShell, error: BaseException) -> str:
+    """As the shell shows it."""
+    return text_of(shell, error, error.__traceback__)
+
+
+def test_a_run_of_the_frameworks_frames_is_one_line(shell: InteractiveShell) -> None:
+    def call() -> None:
+        reactor.callLater(-1, print)
+
+    text = shown(shell, error_of(call))
+    assert "in test_a_run_of_the_frameworks_frames_is_one_line.<locals>.call()" in text
+    assert "    … 2 frames of wirebook\n" in text
+    assert "timers.py" not in text
+
+
+def test_each_run_between_the_users_frames_is_folded_by_itself(shell: InteractiveShell) -> None:
+    def inner(_: object) -> None:
+        Deferred().addCallback(7)  # type: ignore[call-overload]
+
+    def outer() -> None:
+        succeed(1).addCallback(inner).wait()
+
+    lines = [line for line in shown(shell, error_of(outer)).splitlines() if " frame" in line or ", in " in line]
+    assert ["outer()" in line or "inner(_)" in line or "of wirebook" in line for line in lines[1:]] == [True] * 4
+    assert "outer" in lines[1]
+    assert "of wirebook" in lines[2]
+    assert "inner" in lines[3]
+    assert "of wirebook" in lines[4]
+
+
+def test_who_called_the_callback_is_left_out(shell: InteractiveShell) -> None:
+    text = shown(shell, failure_of(step_that_fails).value)
+    assert "step_that_fails" in text
+    assert "of wirebook" not in text
+
+
+def test_an_error_with_no_frame_of_the_users_shows_where_it_was_raised(shell: InteractiveShell) -> None:
+    trace = error_of(lambda: reactor.callLater(-1, print)).__traceback__
+    assert trace is not None
+    assert trace.tb_next is not None
+    inner = trace.tb_next.tb_next
+    text = text_of(shell, ValueError("x"), inner)
+    assert "timers.py" in text
+    assert text.count("File ") == 1
+
+
+def test_what_the_framework_raised_and_caught_itself_is_not_told(shell: InteractiveShell) -> None:
+    port = reactor.listenTCP(0, Factory.forProtocol(Protocol))
+    error = error_of(lambda: reactor.listenTCP(port.port, Factory.forProtocol(Protocol)))
+    port.stopListening()
+    assert isinstance(error, CannotListenError)
+    assert isinstance(error.__cause__, OSError)
+    assert "direct cause" not in shown(shell, error)
+
+
+def test_the_users_own_causes_are_told(shell: InteractiveShell) -> None:
+    def outer() -> None:
+        try:
+            step_that_fails(1)
+        except ValueError as error:
+            raise KeyError("outer") from error
+
+    text = shown(shell, error_of(outer))
+    assert "direct cause" in text
+    assert "step_that_fails" in text
+
+
+def test_an_error_during_one_that_was_reported_is_told_alone(shell: InteractiveShell) -> None:
+    def outer() -> None:
+        try:
+            step_that_fails(1)
+        except ValueError as error:
+            tracebacks.note_report(error, 3, "here")
+            raise KeyError("outer")  # noqa: B904
+
+    error = error_of(outer)
+    assert "this is wrong" not in shown(shell, error)
+    assert report_of(error) is None
+    assert error.__context__ is not None
+    assert report_of(error.__context__) == (3, "here")
+
+
+def test_an_error_that_was_never_raised_is_one_line(shell: InteractiveShell) -> None:
+    assert text_of(shell, KeyError("missing"), None) == "KeyError: 'missing'\n"
+
+
+def test_a_group_is_shown_with_its_members(shell: InteractiveShell) -> None:
+    group = error_of(lambda: raise_it(ExceptionGroup("both", [ValueError("one"), KeyError("two")])))
+    text = shown(shell, group)
+    assert "ValueError: one" in text
+    assert "KeyError: 'two'" in text
+
+
+def raise_it(error: BaseException) -> None:
+    """Raise it."""
+    raise error
+
+
+def test_a_recursion_is_shortened_as_ever(shell: InteractiveShell) -> None:
+    def deeper(value: object) -> object:
+        return deeper(value)
+
+    text = shown(shell, failure_of(deeper).value)
+    assert "skipping similar frames" in text
+    assert len(text.splitlines()) < 40
+
+
+@pytest.mark.parametrize(("mode", "told"), [("Verbose", True), ("Plain", False), ("Minimal", False)])
+def test_the_shells_mode_counts(mode: str, told: bool, shell: InteractiveShell) -> None:
+    shell.InteractiveTB.set_mode(mode)
+    text = shown(shell, error_of(lambda: reactor.callLater(-1, print)))
+    assert ("timers.py" in text) is told
+    assert text.rstrip().endswith("ValueError: a delay is a number of seconds, 0 or more, not -1")
+
+
+def test_the_mode_and_the_colours_stay_when_folding_comes_and_goes(shell: InteractiveShell) -> None:
+    shell.run_line_magic("xmode", "Minimal")
+    tracebacks.uninstall(shell)
+    assert type(shell.InteractiveTB).__name__ == "AutoFormattedTB"
+    assert shell.InteractiveTB.mode == "Minimal"
+    tracebacks.install(shell)
+    assert shell.InteractiveTB.mode == "Minimal"
+
+
+def test_a_shell_that_does_not_fold_is_left_as_it_is(shell: InteractiveShell) -> None:
+    tracebacks.uninstall(shell)
+    before = shell.InteractiveTB
+    assert "of wirebook" in shown(shell, error_of(lambda: reactor.callLater(-1, print)))
+    assert shell.InteractiveTB is before
+
+
+def test_the_shell_shows_a_cells_error_folded(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.push({"reactor": reactor})
+    shell.run_cell("reactor.callLater(-1, print)", store_history=False)
+    text = capsys.readouterr().out
+    assert "… 2 frames of wirebook" in text
+    assert "timers.py" not in text
+
+
+def test_two_threads_may_format_at_once(shell: InteractiveShell) -> None:
+    error = failure_of(step_that_fails).value
+    texts: list[str] = []
+    threads = [threading.Thread(target=lambda: texts.append(shown(shell, error))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert eventually(lambda: len(texts) == 4, 20)
+    assert len(set(texts)) == 1
+
+
+def test_folding_a_traceback_leaves_the_users_frames() -> None:
+    trace = failure_of(step_that_fails).getTracebackObject()
+    assert trace is not None
+    assert [step.tb_frame.f_code.co_name for step in steps_of(without_framework(trace))] == ["step_that_fails"]
+
+
+def test_a_traceback_of_the_framework_alone_is_not_folded_away() -> None:
+    trace = error_of(lambda: reactor.callLater(-1, print)).__traceback__
+    inner = steps_of(trace)[2]
+    assert without_framework(inner) is inner
