@@ -14,7 +14,7 @@ from wirebook_kernel.cells import Cell, Cells, current_cell
 from wirebook_kernel.comms import keep_on_subshells
 from wirebook_kernel.ending import guard_end, shut_down, unguard_end
 from wirebook_kernel.floods import Floods
-from wirebook_kernel.interrupts import guard_cell, guard_idle
+from wirebook_kernel.interrupts import guard_cell
 from wirebook_kernel.live import LiveClasses
 from wirebook_kernel.magics import ReactorMagics
 from wirebook_kernel.ownership import close_earlier_runs, strip_keep
@@ -63,7 +63,6 @@ class Extension:
         atexit.register(shut_down)
         guard_end()
         guard_cell()
-        guard_idle(getattr(shell, "kernel", None))
         self._cells.join()
         watchdog.note_cell()
 

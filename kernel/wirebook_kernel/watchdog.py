@@ -1,4 +1,4 @@
-"""The watchdog: what keeps the reactor is named while it lasts, and interrupted when the stop button says so.
+"""The watchdog: what keeps the reactor is named while it lasts.
 
 Nothing can arrive and nothing can be called while one callback has the turn. When that takes over a second, the
 cell that the callback belongs to is told: which callback, on which line, for how long, how much waits, and what to
@@ -29,15 +29,14 @@ from wirebook.reactor.loop import ReactorBase
 from wirebook.turn import turn
 from wirebook_kernel.frames import Position, position_of
 from wirebook_kernel.html import card, counted
-from wirebook_kernel.interrupts import bell, interrupt_holder, press_again
+from wirebook_kernel.interrupts import bell, press_again
 
 LIMIT: Final = 1.0
 LEAST_LIMIT: Final = 0.05
 # The time between two looks at who has the turn, as a share of the limit.
 LOOKING: Final = 0.25
-# Seconds that the watchdog stands in line before it looks up, and after which the turn counts as kept by something.
+# Seconds that the watchdog stands in line before it looks up.
 SLICE: Final = 0.05
-KEPT: Final = 0.1
 # The share of the time for which a thread that computes has a processor, also on a busy machine.
 COMPUTING: Final = 0.1
 
@@ -166,12 +165,11 @@ class Watchdog:
         while not self._ended:
             bell.wait(-1 if self._limit is None else self._limit * LOOKING)
             press_again()
-            asked = bell.take_press()
             if turn.owner and not self._ended:
-                self._stand_in_line(asked)
+                self._stand_in_line()
 
-    def _stand_in_line(self, asked: bool) -> None:
-        """Wait until the turn comes; meanwhile report what keeps it, and interrupt that if the user has `asked`."""
+    def _stand_in_line(self) -> None:
+        """Wait until the turn comes; meanwhile report what keeps it."""
         began = time.monotonic()
         # It began at some time since the last look.
         unseen = 0.0 if self._limit is None else self._limit * LOOKING / 2
@@ -179,12 +177,8 @@ class Watchdog:
         stall, update = None, None
         while not turn.comes_within(SLICE) and not self._ended:
             press_again()
-            asked = bell.take_press() or asked
             kept = time.monotonic() - began
-            if asked and kept >= KEPT:
-                asked = turn.interrupted != 0
-                interrupt_holder()
-            elif stall is None and self._limit is not None and kept >= self._limit:
+            if stall is None and self._limit is not None and kept >= self._limit:
                 stall = self._describe(seen, kept)
                 update = None if stall is None else self._tell(stall, seen)
         if stall is not None and update is not None:

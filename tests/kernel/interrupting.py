@@ -1,21 +1,19 @@
 """A program that interrupts itself at random points under load, and then looks whether everything is whole.
 
-``interrupting.py cell N`` presses the stop button N times while the main thread uses the framework as a cell does;
-``interrupting.py callbacks N`` does it N times while callbacks keep the reactor, in all kinds of ways.
+``interrupting.py N`` presses the stop button N times while the main thread uses the framework as a cell does.
 """
 
 from __future__ import annotations
 
 import random
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from wirebook import ClientFactory, Deferred, Factory, Failure, Protocol, ensureDeferred, reactor
+from wirebook import ClientFactory, Deferred, Factory, Protocol, reactor
 from wirebook.logger import log
 from wirebook.turn import turn
 from wirebook_kernel import interrupts, watchdog
@@ -158,83 +156,7 @@ def interrupt_cell(times: int) -> dict[str, Any]:
     return {"caught": presser.caught}
 
 
-# --- callbacks ---------------------------------------------------------------------------------------
-
-
-def compute(seconds: float) -> None:
-    """Use the processor."""
-    ended = time.monotonic() + seconds
-    while time.monotonic() < ended:
-        """Nothing else."""
-
-
-def call(seconds: float) -> None:
-    """Use the framework."""
-    ended = time.monotonic() + seconds
-    while time.monotonic() < ended:
-        reactor.callLater(60, print).cancel()
-        deferred: Deferred[str] = Deferred()
-        deferred.addCallback(len).addErrback(lambda failure: None)
-        deferred.callback("")
-
-
-def mix(seconds: float) -> None:
-    """Compute and block in turn."""
-    for _ in range(5):
-        time.sleep(seconds / 10)
-        compute(seconds / 10)
-
-
-def receive(seconds: float) -> None:
-    """Wait for a byte that never comes."""
-    here, there = socket.socketpair()
-    with here, there:
-        here.settimeout(seconds)
-        try:
-            here.recv(1)
-        except TimeoutError:
-            """As was to be expected."""
-
-
-class Outcomes:
-    """How callbacks have ended."""
-
-    def __init__(self) -> None:
-        self.ended = self.interrupted = 0
-
-    def note(self, result: object) -> None:
-        """Count one."""
-        self.interrupted += isinstance(result, Failure)
-        self.ended += 1
-
-    def start(self, hog: Callable[[float], object], seconds: float) -> None:
-        """Have `hog` called as a step of a Deferred, or in a coroutine."""
-
-        async def in_coroutine(_: object) -> object:
-            return hog(seconds)
-
-        deferred: Deferred[Any] = Deferred()
-        deferred.addCallback(hog if rng.random() < 0.5 else lambda _: ensureDeferred(in_coroutine(_)))
-        # The second, should it be the first that is interrupted.
-        deferred.addBoth(self.note).addErrback(self.note)
-        reactor.callLater(0, deferred.callback, seconds)
-
-
-def interrupt_callbacks(times: int) -> dict[str, Any]:
-    """Press the button while callbacks keep the reactor, which here takes a moment instead of a tenth of a second."""
-    watchdog.SLICE = watchdog.KEPT = 0.002  # type: ignore[misc]
-    interrupts.REACTION = 0.01  # type: ignore[misc]
-    outcomes = Outcomes()
-    for _ in range(times):
-        before = outcomes.ended
-        outcomes.start(rng.choice([compute, call, mix, receive, time.sleep]), rng.random() * 0.03)
-        time.sleep(rng.random() * 0.01)
-        interrupts.bell.press()
-        until(lambda before=before: outcomes.ended > before)  # type: ignore[misc]
-    return {"interrupted": outcomes.interrupted}
-
-
 if __name__ == "__main__":
     begin()
-    found = {"cell": interrupt_cell, "callbacks": interrupt_callbacks}[sys.argv[1]](int(sys.argv[2]))
+    found = interrupt_cell(int(sys.argv[1]))
     print({**found, **end()})  # noqa: T201
