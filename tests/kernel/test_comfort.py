@@ -94,7 +94,7 @@ def test_a_cell_can_be_timed_and_run_in_one_turn(notebook: Notebook) -> None:
     timed = notebook.run("%%time\nd = Deferred(); call = reactor.callLater(0, d.callback, 'came')\nprint(d.wait(5))")
     assert "came" in timed.stdout
     assert "Wall time" in timed.stdout
-    turn = notebook.run("%%reactor\nran = []\ncall = reactor.callLater(0, ran.append, 1)\ntime.sleep(0.05)\nran")
+    turn = notebook.run("%%reactor\nran = []\ncall = reactor.callLater(0, ran.append, 1)\ntime.sleep(0.05)\nlist(ran)")
     assert turn.result["text/plain"] == "[]"
 
 

@@ -1,4 +1,4 @@
-"""The kernel without a notebook: in a terminal, and for programs."""
+"""The kernel without a notebook: for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from tests.kernel.kit import SPECS
 
-LATE = "from wirebook_kernel import settle; call = reactor.callLater(0.05, print, 'la' + 'te'); _ = settle()"
 AWAIT = """
 from wirebook import Deferred
 d = Deferred()
@@ -32,15 +31,6 @@ def jupyter(*arguments: str, told: str = "") -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.mark.timeout(90)
-def test_a_console_runs_cells_and_shows_what_callbacks_print() -> None:
-    told = f"print('in', 6 * 7)\n{LATE}\nexit\n"
-    printed = jupyter("console", "--kernel", "wirebook", "--simple-prompt", told=told)
-    assert "reactor and watch() are there" in printed
-    assert "in 42" in printed
-    assert "late" in printed
 
 
 @pytest.mark.timeout(90)
