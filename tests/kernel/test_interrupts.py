@@ -249,20 +249,3 @@ def test_a_cell_on_another_thread_has_no_signals_to_guard() -> None:
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGINT) is not interrupt
-
-
-def test_an_interrupt_that_comes_while_an_object_is_freed_is_not_dropped(notebook: Notebook) -> None:
-    """Python prints what is raised in a finalizer, and goes on."""
-    run = notebook.start("""
-        class Freed:
-            def __del__(self):
-                print("freed", flush=True)
-                while time.monotonic() < until: pass
-        until = time.monotonic() + 0.2
-        Freed()
-        while True: pass
-    """)
-    run.wait(lambda run: "freed" in run.stdout)
-    notebook.interrupt()
-    assert run.wait().error.startswith("KeyboardInterrupt")
-    assert run.stderr == ""

@@ -110,7 +110,8 @@ def test_sixty_thousand_resets_leave_nothing_behind(reactor: Reactor) -> None:
         assert eventually(lambda: not reactor.handles.of("connection"))
         gc.collect()
         assert resident() - memory < 2 << 20
-        assert descriptors() == open_before
+        # Fewer is no fault: what earlier tests have dropped may be freed meanwhile.
+        assert not descriptors() - open_before
 
 
 class Broken(Protocol):
