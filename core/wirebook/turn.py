@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable
-from contextlib import suppress
 from functools import wraps
 from time import monotonic
 from types import TracebackType
@@ -152,24 +151,6 @@ class Turn:
             return came
         finally:
             self._gate.release()
-
-    def take_away(self) -> int:
-        """Give the turn back in the place of its owner, which is stuck; returns what `take_back` needs.
-
-        For one who sees to it that the owner calls `take_back` before it does anything else in the framework.
-        """
-        depth, self._depth = self._depth, 0
-        self.owner = 0
-        self.token.append(None)
-        if self.waiting:
-            with suppress(RuntimeError):
-                self._bell.release()
-        return depth
-
-    def take_back(self, depth: int) -> None:
-        """Take the turn again after `take_away`, as it was; called by the thread that it was taken from."""
-        self.queue_up(get_ident())
-        self._depth = depth
 
     def hold_interrupt(self) -> None:
         """Remember an interrupt until this thread releases the turn, which then raises KeyboardInterrupt.

@@ -83,18 +83,6 @@ class Hosting:
         self.thread.start()
         started.wait()
 
-    def replace_thread(self) -> None:
-        """Go on in a new thread: a callback is stuck in the present one, and the turn was taken away from it.
-
-        When the callback comes back, in the turn again, it finds what any callback finds that has iterated the
-        reactor itself; then that thread ends. Any thread.
-        """
-        with turn:
-            self._reactor.batch.clear()
-            self._reactor.leave_thread()
-            self.thread = _thread_for(self._keep_running)
-        self.thread.start()
-
     def _main(self) -> None:
         self._reactor.startRunning()
         self._keep_running()

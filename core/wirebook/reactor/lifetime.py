@@ -86,10 +86,6 @@ class Lifetime(DescriptorSet, SystemEvents, PoolOwner):
         else:
             self._stop()
 
-    def leave_thread(self) -> None:
-        """No thread runs it from now on, until one enters `main_loop`; for `Hosting`, in the turn."""
-        self._thread = 0
-
     @in_turn
     def fire_shutdown(self, wanted: Callable[[Context], bool]) -> Deferred[None]:
         """Run the shutdown triggers that were added in a context that is `wanted`; for `Hosting`."""

@@ -56,8 +56,6 @@ class ReactorBase(Lifetime, Timekeeper):
         self._calls: deque[_Call] = deque()
         self._soon: deque[tuple[Callable[..., Any], Any]] = deque()
         self._waker = Waker()
-        # What the poller has reported last; emptied to end its dispatching.
-        self.batch: list[tuple[int, int]] = []
         self._waiting = False
         self._woken = False
         self.stopping = False
@@ -85,15 +83,13 @@ class ReactorBase(Lifetime, Timekeeper):
     def main_loop(self) -> None:
         """Iterate until the reactor is no longer running. Called on the thread that is to be the reactor's."""
         with turn:
-            self._thread = me = get_ident()
+            self._thread = get_ident()
             try:
-                while self.alive and self._thread == me:
+                while self.alive:
                     self._iterate(self._patience())
             finally:
-                # Another thread may run it by now: see `Hosting.replace_thread`.
-                if self._thread == me:
-                    self._thread = 0
-                    self.alive = self.running = False
+                self._thread = 0
+                self.alive = self.running = False
 
     @in_turn
     def close(self) -> None:
@@ -153,8 +149,7 @@ class ReactorBase(Lifetime, Timekeeper):
         try:
             # In here, for it raises an interrupt that was held back.
             turn.release()
-            self.batch = self.poller.poll(timeout)
-            return self.batch
+            return self.poller.poll(timeout)
         finally:
             turn.acquire()
             self._waiting = self._woken = False

@@ -18,7 +18,6 @@ from wirebook.error import ConnectionAborted, ConnectionDone, ReactorAlreadyRunn
 from wirebook.reactor.poller import best_poller
 from wirebook.reactor.select_ import SelectPoller
 from wirebook.transports.reactor import Reactor
-from wirebook.turn import turn
 
 POLLERS = [best_poller, SelectPoller]
 
@@ -231,33 +230,6 @@ def test_stopping_what_nobody_runs_is_refused(reactor: Reactor, verb: str) -> No
 def test_another_thread_may_not_iterate_a_hosted_reactor(reactor: Reactor) -> None:
     with pytest.raises(ReactorAlreadyRunning, match="another thread runs this reactor"):
         reactor.iterate()
-
-
-# --- a callback that does not come back ---------------------------------------------------------------
-
-
-def test_another_thread_takes_over_from_one_that_a_callback_has_kept(any_reactor: Reactor) -> None:
-    stuck, go_on, ran = threading.Event(), threading.Event(), threading.Event()
-    depth: list[int] = []
-
-    def hog() -> None:
-        stuck.set()
-        go_on.wait(PATIENCE)
-        turn.take_back(depth[0])
-        assert any_reactor.turn().held()
-
-    any_reactor.callFromThread(hog)
-    assert stuck.wait(PATIENCE)
-    old = any_reactor.hosting.thread
-    assert old is not None
-    depth.append(turn.take_away())
-    any_reactor.hosting.replace_thread()
-    assert on_reactor(any_reactor, threading.current_thread) is not old
-    go_on.set()
-    assert ended(old)
-    any_reactor.callFromThread(ran.set)
-    assert ran.wait(PATIENCE)
-    assert any_reactor.running
 
 
 def test_an_interrupt_between_callbacks_does_not_end_the_hosted_reactor(reactor: Reactor, reported: Reports) -> None:
