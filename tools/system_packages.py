@@ -79,6 +79,7 @@ PROGRAMS = {
         Program("openssl", ("openssl",), ("openssl",)),
         Program("postgres", POSTGRES_COMMANDS, ("postgresql",), (NO_DATABASE_OF_ITS_OWN,)),
         Program("socat", ("socat",), ("socat",)),
+        Program("ip", ("ip", "/usr/sbin/ip"), ("iproute2",)),
         Program("ss", ("ss",), ("iproute2",)),
     )
 }

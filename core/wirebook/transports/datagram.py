@@ -4,6 +4,9 @@ The rules that hold for all of them:
 
 - A datagram goes to the operating system at once, whole. While the system takes no more, what follows waits, in
   order, up to ``backlogLimit``; what does not fit any more is dropped, counted, and reported once per port.
+- Under load a UDP port's replies of one length to one receiver go several in one call where the system can do that
+  (Linux): all but the first are held until the batch is read, a millisecond at most. The first one's errors are raised
+  by ``write``, as ever; a reply that was held and cannot be sent is dropped, counted, and reported once per port.
 - Nothing is lost in silence on this side: ``datagramsDropped`` counts what was written and could not be sent.
 - One event reads at most `_READ_BATCH` datagrams, so that a flood cannot starve the others; level-triggered
   polling brings the rest in the next batch.
@@ -30,6 +33,7 @@ from wirebook.logger import report_event, report_failure
 from wirebook.reactor.handles import next_handle_id
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.poller import READ, WRITE
+from wirebook.transports._segments import FEW, Run, send_together
 from wirebook.turn import in_turn, turn
 
 # How many datagrams one event reads: enough to make the polling cheap, few enough that others get their turn.
@@ -70,6 +74,7 @@ class DatagramState:
         self._sender: Any = self
         # Whether the next write needs more than a reply's short way.
         self._special = False
+        self._run = Run(reactor, self._send_together)
         self._reading = False
         self._mask = UNWATCHED
         self._waiting: deque[tuple[Any, Any]] = deque()
@@ -87,7 +92,13 @@ class DatagramState:
         self._tap = tap
         self._choose_way()
 
+    @property
+    def mask(self) -> int:
+        """What the poller watches for; as long as it watches."""
+        return self._mask
+
     def _choose_way(self) -> None:
+        self._run.end()
         self._special = self._tap is not None or self._peer is not None or bool(self._waiting)
 
     def _update_interest(self) -> None:
@@ -107,6 +118,10 @@ class DatagramState:
 
     def doWrite(self) -> None:
         """There is room to write; called by the reactor."""
+        raise NotImplementedError
+
+    def _send_together(self, datagrams: list[bytes], addr: Any) -> None:
+        """Send a run; what cannot be sent waits or is dropped."""
         raise NotImplementedError
 
     def hungUp(self) -> None:
@@ -147,6 +162,8 @@ class DatagramState:
     def _require_socket(self) -> socket.socket:
         if self._socket is None:
             raise NotListeningError(f"{self!r} has no socket (any more): open another port")
+        # What was written before goes before.
+        self._run.end()
         sock: socket.socket = self._socket
         return sock
 
@@ -192,15 +209,27 @@ class Sending(DatagramState):
             with turn:
                 self.write(datagram, addr)
             return
-        if addr is not self._sender or addr is None or self._special:
+        run = self._run
+        if addr == run.to and type(datagram) is bytes and len(datagram) == run.length:
+            run.hold(datagram)
+        elif addr is not self._sender or addr is None or self._special:
             self._write_any(datagram, self._destination(addr))
-            return
+        else:
+            self._reply(datagram, addr)
+
+    def _reply(self, datagram: Any, addr: Any) -> None:
+        run = self._run
+        if run.open:
+            run.end()
         try:
-            self.bytesSent += self._socket.sendto(datagram, addr)
+            sent = self._socket.sendto(datagram, addr)
         except OSError as error:
             self._not_sent(error, _copy(datagram), addr)
             return
+        self.bytesSent += sent
         self.datagramsSent += 1
+        if run.open:
+            run.follow(addr, sent)
 
     def _write_any(self, datagram: Any, addr: Any) -> None:
         if self._waiting:
@@ -232,6 +261,19 @@ class Sending(DatagramState):
             # This is about an earlier datagram, and the present one was not even tried.
             self._refused()
             return int(self._socket.send(datagram))
+
+    def _send_together(self, datagrams: list[bytes], addr: Any) -> None:
+        try:
+            self.bytesSent += send_together(self._socket, datagrams, addr)
+        except OSError as error:
+            if error.errno not in _WOULD_BLOCK | _NO_ROOM:
+                self._run.possible = self._run.open = False
+            # One by one they may have better luck.
+            for datagram in datagrams:
+                self._wait(datagram, addr)
+            self.doWrite()
+        else:
+            self.datagramsSent += len(datagrams)
 
     def _not_sent(self, error: OSError, datagram: bytes, addr: Any) -> None:
         """Keep the datagram, drop it, or raise, as the error demands."""
@@ -368,6 +410,7 @@ class DatagramPort(Sending):
         return self.stopListening()
 
     def _close(self) -> None:
+        self._run.end()
         if self._mask != UNWATCHED:
             self.reactor.unwatch(self._socket.fileno())
             self._mask = UNWATCHED
@@ -397,10 +440,16 @@ class DatagramPort(Sending):
 
     def doRead(self) -> None:
         """Read what waits, a batch at most; called by the reactor."""
-        left = _READ_BATCH
-        while left and self._reading:
-            fresh = self.context.copy()
-            left = fresh.run(self._read_in, fresh, left)
+        run, left, before = self._run, _READ_BATCH, self.datagramsReceived
+        run.open = run.pays
+        try:
+            while left and self._reading:
+                fresh = self.context.copy()
+                left = fresh.run(self._read_in, fresh, left)
+        finally:
+            if run.open:
+                run.close()
+        run.pays = run.possible and self.datagramsReceived - before > FEW
 
     def _read_in(self, context: Context, left: int) -> int:
         """Read while `left` allows it and nothing has changed `context`; how many may be read after that.

@@ -22,6 +22,7 @@ from wirebook.error import CannotListenError, InvalidAddressError, UnsupportedAd
 from wirebook.interfaces import IDatagramProtocol
 from wirebook.reactor.loop import ReactorBase
 from wirebook.transports._checks import LOOPBACK, check_port
+from wirebook.transports._segments import has_segments
 from wirebook.transports.datagram import DatagramPort
 from wirebook.transports.tcp import family_of
 from wirebook.turn import in_turn
@@ -63,6 +64,7 @@ class UDPPort(DatagramPort):
     def _open(self) -> tuple[socket.socket, IPAddress]:
         try:
             sock = self._new_socket()
+            self._run.possible = has_segments(sock)
             try:
                 return sock, from_sockaddr(sock.getsockname(), "UDP")
             except BaseException:
@@ -199,10 +201,14 @@ class _ShortAddresses:
         self._port = port
 
     def datagramReceived(self, datagram: bytes, sender: Any) -> None:
+        port = self._port
         host, number, _, scope = sender
         if scope:
-            host = f"{host}%{socket.if_indextoname(scope)}"
-        self._port.protocol.datagramReceived(datagram, (host, number))
+            addr = f"{host}%{socket.if_indextoname(scope)}", number
+        else:
+            # The socket takes it as it is.
+            addr = port._sender = host, number
+        port.protocol.datagramReceived(datagram, addr)
 
 
 def _sockaddr(host: str, port: int) -> Any:

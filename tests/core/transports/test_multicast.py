@@ -187,20 +187,13 @@ def test_a_closed_port_joins_nothing(any_reactor: Reactor) -> None:
 # --- IPv6
 
 
-def test_an_ipv6_group_on_loopback(any_reactor: Reactor) -> None:
-    listener = Listener()
-    with closing(any_reactor.listenMulticast(0, listener, f"::%{LOOPBACK}", listenMultiple=True)) as port:
+def test_an_ipv6_group_can_be_joined_by_every_name_of_an_interface(any_reactor: Reactor) -> None:
+    with closing(any_reactor.listenMulticast(0, Listener(), f"::%{LOOPBACK}", listenMultiple=True)) as port:
         port.setOutgoingInterface(LOOPBACK).wait(PATIENCE)
         assert port.getOutgoingInterface() == socket.if_nametoindex(LOOPBACK)
         for interface in ("", "::1", LOOPBACK, f"::%{LOOPBACK}", socket.if_nametoindex(LOOPBACK)):
             port.joinGroup(GROUP6, interface).wait(PATIENCE)
             port.leaveGroup(GROUP6, interface).wait(PATIENCE)
-        port.joinGroup(GROUP6).wait(PATIENCE)
-        try:
-            port.write(b"six", (f"{GROUP6}%{LOOPBACK}", port.port))
-        except OSError as error:
-            pytest.skip(f"this machine sends no IPv6 multicast on loopback: {error}")
-        assert listener.wait(1) == [b"six"]
 
 
 def test_ipv6_counts_hops(any_reactor: Reactor) -> None:

@@ -265,31 +265,6 @@ def test_an_ipv6_port_can_be_connected(any_reactor: Reactor) -> None:
             port.write(bytes(70_000))
 
 
-def link_local() -> str | None:
-    """An address of this machine that is valid on one link only, with the link in it."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        for index, name in socket.if_nameindex():
-            try:
-                sock.connect(("ff02::1", 9, 0, index))
-            except OSError:
-                continue
-            host = str(sock.getsockname()[0])
-            if host.startswith("fe80:"):
-                return f"{host}%{name}"
-    return None
-
-
-def test_the_link_is_part_of_an_address(any_reactor: Reactor) -> None:
-    host = link_local()
-    if host is None:
-        pytest.skip("this machine has no link-local address")
-    answerer, asker = Answerer(), Listener()
-    with closing(any_reactor.listenUDP(0, answerer, host), any_reactor.listenUDP(0, asker, host)) as (server, client):
-        client.write(b"hi", (host, server.port))
-        assert asker.wait(1) == [b"hi"]
-        assert asker.datagrams == [(b"hi", (host, server.port))]
-
-
 def test_a_sender_s_link_is_put_into_its_address_and_taken_out_again(any_reactor: Reactor) -> None:
     index, name = socket.if_nameindex()[0]
     listener = Listener()
