@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from tests.conftest import ROOT
 from tools import demo
@@ -60,6 +61,14 @@ def test_the_solutions_of_a_lab_pass_its_checks_and_the_stubs_do_not(path: Path)
     count = solve(notebook)
     assert demo.run(notebook, path.parent) is None
     assert re.findall(r"exercise (\d+): solved", printed(notebook)) == [str(n) for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("path", LABS, ids=lambda path: path.stem)
+def test_the_page_of_a_lab_hides_its_solutions_until_they_are_opened(path: Path) -> None:
+    html, _ = HTMLExporter(config=demo.SELF_CONTAINED).from_filename(str(path))
+    hidden = re.findall(r"<summary>Solution</summary>(.*?)</details>", html, re.DOTALL)
+    assert hidden
+    assert all("highlight" in solution for solution in hidden)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -20,7 +20,6 @@ CELL_SECONDS = 60
 # nbconvert's templates name scripts of other hosts for formulas, diagrams and widgets. The page needs none.
 SELF_CONTAINED = Config(
     HTMLExporter={
-        "embed_images": True,
         "exclude_input_prompt": False,
         "jquery_url": "",
         "mathjax_url": "",

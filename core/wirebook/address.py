@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -94,4 +95,8 @@ def from_sockaddr(sockaddr: Any, kind: TransportType = "TCP") -> IPAddress:
     """The address object for what the socket module returns: a pair (IPv4) or four values (IPv6)."""
     if len(sockaddr) == 2:
         return IPv4Address(kind, *sockaddr)
-    return IPv6Address(kind, *sockaddr)
+    host, port, flow, scope = sockaddr
+    if scope and "%" not in host:
+        # A link-local host means nothing without its interface: "fe80::1%eth0" (RFC 4007, section 11).
+        host = socket.getnameinfo(sockaddr, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+    return IPv6Address(kind, host, port, flow, scope)

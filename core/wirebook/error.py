@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from wirebook.deferred import CancelledError
+from wirebook.installed import ReactorAlreadyInstalledError as ReactorAlreadyInstalledError
 
 
 class _Sentence(Exception):
@@ -150,7 +151,7 @@ class ConnectError(_Advised):
     sentence = "the connection attempt failed"
     address: Any = None
 
-    def __init__(self, osError: int | None = None, string: str = "") -> None:
+    def __init__(self, osError: int | None = None, string: str | Exception = "") -> None:
         super().__init__(*([string] if string else []))
         self.osError = osError
 
@@ -168,6 +169,12 @@ class UnknownHostError(ConnectError):
     """The host's address is not known."""
 
     sentence = "the host name could not be looked up"
+
+
+class ServiceNameUnknownError(ConnectError):
+    """A port was named, and the system knows no service of that name (``/etc/services``)."""
+
+    sentence = "no service of that name is known"
 
 
 class NoRouteError(ConnectError):
@@ -204,6 +211,16 @@ class BadFileError(ConnectError):
     """The path is no socket that anybody serves."""
 
     sentence = "nobody serves this UNIX socket"
+
+
+class SSLError(ConnectError):
+    """TLS could not be spoken. Never given here, where it is OpenSSL's own error; programs name it in traps."""
+
+    sentence = "the connection could not be secured"
+
+
+class ConnectInProgressError(Exception):
+    """An attempt is under way already. Never raised here, where that is a RuntimeError; programs name it in traps."""
 
 
 class DNSLookupError(OSError):
@@ -245,7 +262,7 @@ def getConnectError(e: Exception | tuple[int, str]) -> ConnectError:
     """The `ConnectError` for what a socket call raised, or for a pair (errno, text)."""
     arguments = e.args if isinstance(e, Exception) else e
     if len(arguments) != 2:
-        return ConnectError(string=str(e))
+        return ConnectError(string=e if isinstance(e, Exception) else str(e))
     number, text = arguments
     kind = UnknownHostError if isinstance(e, socket.gaierror) else _CONNECT_ERRORS.get(number, ConnectError)
     return kind(number, text)
@@ -279,6 +296,12 @@ class ConnectionAborted(ConnectionLost):
     """This program ended the connection with ``abortConnection``."""
 
     sentence = "the connection was aborted by this program"
+
+
+class FileDescriptorOverrun(ConnectionLost):
+    """More descriptors were given to ``sendFileDescriptor`` than bytes to ``write`` after them; each needs one."""
+
+    sentence = "a descriptor was to be sent without a byte to travel with: write() after sendFileDescriptor()"
 
 
 class WriteBacklogError(ConnectionAborted):
@@ -386,6 +409,10 @@ class ReactorNotRunning(RuntimeError):
 
 class ReactorAlreadyRunning(RuntimeError):
     """The reactor is running already in another thread, or further up in this one."""
+
+
+class ReactorNotRestartable(RuntimeError):
+    """The reactor was closed for good, so it cannot run. One that was only stopped can."""
 
 
 # --- processes -------------------------------------------------------------------------------------------

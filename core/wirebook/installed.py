@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 _reactor: Reactor | None = None
 
 
+class ReactorAlreadyInstalledError(AssertionError):
+    """The process has a reactor already."""
+
+
 def install(reactor: Reactor) -> None:
-    """Make `reactor` the process's reactor. `RuntimeError` when there is one already."""
+    """Make `reactor` the process's reactor. `ReactorAlreadyInstalledError` when there is one already."""
     global _reactor
     if _reactor is not None:
-        raise RuntimeError(f"this process has a reactor already, {_reactor!r}: use it, or pass yours where it is meant")
+        raise ReactorAlreadyInstalledError(
+            f"this process has a reactor already, {_reactor!r}: use it, or pass yours where it is meant"
+        )
     _reactor = reactor
 
 

@@ -24,13 +24,15 @@ class StandardIO(PipeTransport):
     words; a peer therefore sees the end of the output when the program has ended. And they block or not
     as they did before, at the latest when the connection has ended.
 
-    Raises OSError for what is no open descriptor. Any thread.
+    Raises OSError for what is no open descriptor, `TypeError` for a protocol class. Any thread.
     """
 
     __slots__ = ()
     transportName = "stdio"
 
     def __init__(self, proto: Any, stdin: int = 0, stdout: int = 1, reactor: ReactorBase | None = None) -> None:
+        if isinstance(proto, type):
+            raise TypeError(f"StandardIO() takes a protocol object: {proto.__name__}(), not the class")
         reactor = the_reactor() if reactor is None else reactor
         with turn:
             channel = BorrowedChannel(stdin, stdout)

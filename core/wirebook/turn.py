@@ -35,7 +35,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
-# Seconds after which a waiter looks for itself: an interrupt may have kept the one before it from waking it.
+# Seconds after which a waiter looks for itself: an interrupt may have kept the one before it from waking it, or have
+# come just before it fell asleep, which CPython does not notice until it is awake.
 LOOK_AGAIN: Final = 0.05
 
 

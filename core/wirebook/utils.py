@@ -1,6 +1,6 @@
-"""Run a program and get its output, its exit code, or both, as a Deferred.
+"""Run a program and get its output, its exit code, or both, as a Deferred; call a function with warnings suppressed.
 
-Cancelling such a Deferred ends the program (SIGTERM, and SIGKILL if that is not enough), so that a timeout
+Cancelling the Deferred of a program ends the program (SIGTERM, and SIGKILL if that is not enough), so that a timeout
 (``d.addTimeout(5, reactor)``) leaves nothing running. The program's standard input is empty and at its end
 unless bytes are given for it, so that nothing waits for ever. A program that cannot be run is the Deferred's
 OSError.
@@ -8,8 +8,10 @@ OSError.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import wraps
 from typing import Any, TypeVar
 
 from wirebook.deferred import Deferred
@@ -22,7 +24,15 @@ from wirebook.transports.process import NO_ENVIRONMENT
 
 T = TypeVar("T")
 
-__all__ = ["ErrorOutput", "OutputUntilSignal", "getProcessOutput", "getProcessOutputAndValue", "getProcessValue"]
+__all__ = [
+    "ErrorOutput",
+    "OutputUntilSignal",
+    "getProcessOutput",
+    "getProcessOutputAndValue",
+    "getProcessValue",
+    "runWithWarningsSuppressed",
+    "suppressWarnings",
+]
 
 
 class ErrorOutput(OSError):
@@ -221,3 +231,53 @@ def getProcessOutputAndValue(
     signal), an `OutputUntilSignal`. Else as `getProcessOutput`.
     """
     return _run(_Everything(stdinBytes), executable, args, env, path, reactor)
+
+
+# --- warnings --------------------------------------------------------------------------------------------
+
+
+def runWithWarningsSuppressed(
+    suppressedWarnings: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
+    f: Callable[..., T],
+    *a: Any,
+    **kw: Any,
+) -> T:
+    """Call ``f(*a, **kw)`` with more filters for warnings, and return what it returns.
+
+    `suppressedWarnings` are pairs of positional and keyword arguments for `warnings.filterwarnings`, for example
+    ``(("ignore",), {"category": DeprecationWarning})``. The filters, which are the whole process's, go when `f` has
+    returned or raised; when it returns a Deferred, as soon as that has fired.
+    """
+    before = list(warnings.filters)
+    for args, kwargs in suppressedWarnings:
+        warnings.filterwarnings(*args, **kwargs)
+    added = [new for new in warnings.filters if new not in before]
+
+    def take_back(result: Any) -> Any:
+        for new in added:
+            # The program may have reset them all.
+            with suppress(ValueError):
+                warnings.filters.remove(new)  # type: ignore[attr-defined]  # typeshed sees any sequence
+        return result
+
+    result: Any = None
+    try:
+        result = f(*a, **kw)
+    finally:
+        if not isinstance(result, Deferred):
+            take_back(None)
+    if isinstance(result, Deferred):
+        result.addBoth(take_back)
+    return result  # type: ignore[no-any-return]
+
+
+def suppressWarnings(
+    f: Callable[..., T], *suppressedWarnings: tuple[Sequence[Any], Mapping[str, Any]]
+) -> Callable[..., T]:
+    """A function that calls `f` as `runWithWarningsSuppressed` does, with these filters."""
+
+    @wraps(f)
+    def quiet(*a: Any, **kw: Any) -> T:
+        return runWithWarningsSuppressed(suppressedWarnings, f, *a, **kw)
+
+    return quiet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ def test_a_pair_is_an_ipv4_address() -> None:
 
 
 def test_four_values_are_an_ipv6_address_with_flow_and_scope() -> None:
-    address = from_sockaddr(("fe80::1", 5, 7, 2), "UDP")
-    assert address == IPv6Address("UDP", "fe80::1", 5, flowInfo=7, scopeID=2)
+    assert from_sockaddr(("::1", 5, 7, 0), "UDP") == IPv6Address("UDP", "::1", 5, flowInfo=7)
+    number, name = socket.if_nameindex()[0]
+    address = from_sockaddr(("fe80::1", 5, 7, number), "UDP")
+    assert address == IPv6Address("UDP", f"fe80::1%{name}", 5, flowInfo=7, scopeID=number)
 
 
 def test_addresses_are_values_that_can_be_keys() -> None:

@@ -25,6 +25,7 @@ from wirebook.deferred import (
     fail,
     succeed,
 )
+from wirebook.turn import TurnHeldError, turn
 
 TASKS: list[Any] = [asyncio.tasks._CTask, asyncio.tasks._PyTask]  # type: ignore[attr-defined]
 
@@ -278,6 +279,34 @@ def test_a_task_that_awaits_keeps_its_context(run: Run) -> None:
 
 
 # Bridges
+
+
+def test_awaiting_with_the_turn_is_an_error_at_once_and_leaves_the_deferred_alone(run: Run) -> None:
+    deferred = Deferred[int]()
+
+    async def main() -> None:
+        with turn:
+            await deferred
+
+    with pytest.raises(TurnHeldError, match="await would wait for ever: this thread holds the turn"):
+        run(main())
+    deferred.callback(3)
+    assert outcome(deferred) == 3
+
+
+def test_a_task_that_began_in_the_turn_may_wait_once_it_was_given_back(run: Run) -> None:
+    deferred = Deferred[int]()
+
+    async def main() -> int:
+        coroutine = deferred.__await__()
+        with turn:
+            waiter = next(coroutine)
+            woken = asyncio.get_running_loop().create_future()
+            waiter.add_done_callback(woken.set_result)
+        asyncio.get_running_loop().call_later(0.01, deferred.callback, 4)
+        return int((await woken).result())
+
+    assert run(main()) == 4
 
 
 def test_as_future_takes_the_result(run: Run) -> None:

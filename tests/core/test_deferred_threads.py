@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from random import Random
@@ -12,6 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.conftest import eventually
 from tests.core.deferred_kit import (
     boom,
     fire_when,
@@ -25,6 +29,7 @@ from wirebook.deferred import (
     TimeoutError,
     succeed,
 )
+from wirebook.deferred.observers import Latch
 from wirebook.turn import TurnHeldError, turn
 
 # Threads
@@ -278,3 +283,21 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "interrupted []\n"
+
+
+def test_wait_can_be_interrupted_by_what_does_not_wake_it() -> None:
+    """As a signal that comes just before the thread falls asleep."""
+    deferred: Deferred[None] = Deferred()
+
+    def interrupt() -> None:
+        main = threading.main_thread().ident or 0
+        assert eventually(lambda: sys._current_frames()[main].f_code is Latch.wait.__code__)
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        deferred.wait(20)
+    assert time.monotonic() - began < 10
+    thread.join()

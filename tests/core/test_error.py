@@ -154,3 +154,11 @@ def test_a_connect_error_keeps_where_it_led() -> None:
     assert refused.address is address
     assert "cannot connect to 10.0.0.1:7: " in str(refused)
     assert connect_error(errno.ECONNREFUSED).address is None
+
+
+@pytest.mark.parametrize("given", [ValueError("no"), ValueError()])
+def test_a_connect_error_keeps_what_was_raised_when_that_has_no_errno(given: Exception) -> None:
+    made = error.getConnectError(given)
+    assert type(made) is error.ConnectError
+    assert made.args == (given,)
+    assert str(made) == (str(given) or error.ConnectError.sentence)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.conftest import Reports
 from tests.core.deferred_kit import boom, double, outcome
 from wirebook.deferred import Deferred, chainState, ensureDeferred, fail, succeed
@@ -43,6 +45,16 @@ def test_a_coroutine_tells_what_it_waits_for() -> None:
     inner.callback(2)
     assert chainState(outer).waitsFor is None
     assert outcome(outer) == 2
+
+
+def test_an_error_is_told_until_somebody_handles_it() -> None:
+    by_a_callback, by_a_wait = fail(KeyError()), fail(KeyError())
+    assert (chainState(by_a_callback).failed, chainState(by_a_wait).failed) == (True, True)
+    by_a_callback.addErrback(lambda failure: None)
+    with pytest.raises(KeyError):
+        by_a_wait.wait()
+    assert (chainState(by_a_callback).failed, chainState(by_a_wait).failed) == (False, False)
+    assert not chainState(succeed(1)).failed
 
 
 def test_looking_does_not_handle_an_error(reported: Reports) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 import wirebook
 from tests.core.deferred_kit import run_python
+from wirebook.error import ReactorAlreadyInstalledError
 from wirebook.installed import install, the_reactor
 from wirebook.transports.reactor import Reactor
 
@@ -16,7 +17,7 @@ def test_the_process_reactor_is_the_one_that_the_face_hands_on() -> None:
 
 def test_a_second_reactor_cannot_be_installed() -> None:
     other = Reactor()
-    with pytest.raises(RuntimeError, match="has a reactor already"):
+    with pytest.raises(ReactorAlreadyInstalledError, match="has a reactor already"):
         install(other)
     other.close()
 

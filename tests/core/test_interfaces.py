@@ -16,10 +16,12 @@ from wirebook.protocol import ClientFactory, Factory, Protocol
 from wirebook.reactor.poller import Poller, best_poller
 from wirebook.reactor.select_ import SelectPoller
 from wirebook.reactor.timers import DelayedCall
+from wirebook.service import MultiService, Service
 from wirebook.transports.connecting import Connector
 from wirebook.transports.listening import Port
 from wirebook.transports.reactor import Reactor
 from wirebook.transports.tcp import Connection
+from wirebook.transports.unix import UNIXConnection
 
 if TYPE_CHECKING:
 
@@ -42,6 +44,15 @@ if TYPE_CHECKING:
         client: IStreamClientEndpoint,
     ) -> None: ...
 
+    def accepts_more(
+        core: interfaces.IReactorCore,
+        descriptors: interfaces.IReactorFDSet,
+        local: interfaces.IReactorUNIX,
+        local_transport: interfaces.IUNIXTransport,
+        service: interfaces.IService,
+        services: interfaces.IServiceCollection,
+    ) -> None: ...
+
     def the_type_checker_agrees(
         connection: Connection, port: Port, connector: Connector, reactor: Reactor, call: DelayedCall
     ) -> None:
@@ -49,6 +60,9 @@ if TYPE_CHECKING:
         accepts(address, connection, Protocol(), Factory(), ClientFactory(), port, connector)
         server, client = TCP4ServerEndpoint(reactor, 0), TCP4ClientEndpoint(reactor, "", 0)
         accepts_too(reactor, call, [connection, port, call], SelectPoller(), server, client)
+
+    def it_agrees_about_these(reactor: Reactor, local: UNIXConnection) -> None:
+        accepts_more(reactor, reactor, reactor, local, Service(), MultiService())
 
 
 PROMISES = {
@@ -61,6 +75,13 @@ PROMISES = {
     interfaces.IConnector: ["Connector"],
     interfaces.IReactorTCP: ["Reactor"],
     interfaces.IReactorThreads: ["Reactor"],
+    interfaces.IReactorCore: ["Reactor"],
+    interfaces.IReactorFDSet: ["Reactor"],
+    interfaces.IReactorUNIX: ["Reactor"],
+    interfaces.ILoggingContext: ["Server", "Client", "Protocol", "Factory"],
+    interfaces.ISystemHandle: ["Server", "Client"],
+    interfaces.IService: ["Service", "MultiService"],
+    interfaces.IServiceCollection: ["MultiService"],
     interfaces.IDelayedCall: ["DelayedCall"],
     interfaces.IHandle: ["Port", "Server", "Client", "DelayedCall"],
     Poller: ["SelectPoller", type(best_poller()).__name__],
@@ -79,7 +100,8 @@ def ours(reactor: Reactor) -> Iterator[dict[str, Any]]:
         address = client.getHost()
         others = [IPv6Address("TCP", "::1", 1), HostnameAddress(b"a", 1), Protocol(), Factory(), ClientFactory()]
         pollers = [SelectPoller(), reactor.poller]
-        objects = [address, server, client, port, connector, reactor, call, *others, *pollers]
+        services = [Service(), MultiService()]
+        objects = [address, server, client, port, connector, reactor, call, *others, *pollers, *services]
         yield {type(thing).__name__: thing for thing in objects}
         client.loseConnection()
         call.cancel()

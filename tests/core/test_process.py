@@ -284,6 +284,8 @@ def test_an_unknown_signal_is_refused(reactor: Reactor) -> None:
     watcher = run(reactor, *SLEEP)
     with pytest.raises(ValueError, match="'WINK' is no signal"):
         watcher.transport.signalProcess("WINK")
+    with pytest.raises(TypeError, match=r'a signal is a name such as "TERM" or a number, not None'):
+        watcher.transport.signalProcess(None)
     watcher.transport.signalProcess("KILL")
     watcher.end()
 
@@ -452,14 +454,24 @@ def test_what_only_the_new_process_can_find_out_is_on_its_error_output(reactor: 
         ({"childFDs": {0: "w", 1: -2}}, ValueError, r"childFDs\[1\] .* not -2"),
         ({"childFDs": {0: "w", 1: 9999}}, OSError, "Bad file descriptor"),
         ({"childFDs": {0: "w"}, "usePTY": True}, ValueError, "childFDs cannot be used with usePTY"),
+        ({"childFDs": [0, 1]}, TypeError, r"childFDs is a mapping such as .* not \[0, 1\]"),
         ({"env": {"A": "b\0c"}}, ValueError, "null byte"),
+        ({"env": {"A": 5}}, TypeError, "the value 5 for 'A': both should be str or bytes"),
+        ({"env": ["A=5"]}, TypeError, r"env is a mapping .* not \['A=5'\]"),
+        ({"uid": -1}, ValueError, "uid is a number of the system, 0 or more, .* not -1"),
+        ({"gid": "daemon"}, ValueError, "gid is a number of the system, .* not 'daemon'"),
+        ({"usePTY": (1,)}, ValueError, r"usePTY is True or \(our side, .* not \(1,\)"),
+        ({"processProtocol": Watcher}, TypeError, r"an instance of a ProcessProtocol, for example Watcher\(\), not"),
+        ({"processProtocol": "cat"}, TypeError, "an instance of a ProcessProtocol, not 'cat'"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(
     reactor: Reactor, arguments: dict[str, Any], kind: Any, why: str
 ) -> None:
     with pytest.raises(kind, match=why):
-        reactor.spawnProcess(Watcher(), **{"executable": "/bin/cat", "args": ["cat"], **arguments})
+        reactor.spawnProcess(
+            **{"processProtocol": Watcher(), "executable": "/bin/cat", "args": ["cat"], **arguments},
+        )
 
 
 def converse(fault: Fault, **how: Any) -> None:
@@ -830,6 +842,15 @@ def test_a_terminal_has_a_size_that_can_be_changed(reactor: Reactor) -> None:
     assert os.isatty(watcher.transport.fileno())
     watcher.transport.closeHandle(abort=True).wait(PATIENCE)
     assert watcher.transport.fileno() == -1
+    with pytest.raises(OSError, match="is closed"):
+        watcher.transport.getWindowSize()
+    with pytest.raises(OSError, match="is closed"):
+        watcher.transport.setWindowSize(1, 1)
+
+
+@pytest.mark.parametrize("yes", [True, 1, 2, "yes"])
+def test_whatever_is_true_asks_for_a_terminal(reactor: Reactor, yes: Any) -> None:
+    assert output_of(reactor, "tty", usePTY=yes).startswith(b"/dev/")
 
 
 def test_closing_a_terminal_hangs_up(reactor: Reactor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,16 +11,19 @@ import pytest
 from tests.conftest import Reports
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, free_port, serving
 from wirebook.deferred import CancelledError
-from wirebook.error import ConnectionDone, ConnectionRefusedError, UserError
+from wirebook.error import ConnectingCancelledError, ConnectionDone, ConnectionRefusedError, UserError
 from wirebook.protocol import (
     ClientCreator,
     ClientFactory,
     ConnectedDatagramProtocol,
     DatagramProtocol,
     Factory,
+    FileWrapper,
     Protocol,
     ServerFactory,
 )
+from wirebook.protocols.line import FileSender
+from wirebook.testing import MemoryReactorClock, StringTransport
 from wirebook.transports.reactor import Reactor
 
 
@@ -191,3 +196,73 @@ def test_a_datagram_protocol_ignores_what_it_does_not_override() -> None:
     plain.datagramReceived(b"", None)
     connected.datagramReceived(b"")
     assert (plain.logPrefix(), connected.logPrefix()) == ("DatagramProtocol", "ConnectedDatagramProtocol")
+
+
+# --- a file as a transport
+
+
+def test_a_file_can_show_what_a_protocol_says() -> None:
+    class Polite(Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"hello")
+            self.transport.writeSequence([b" ", b"world"])
+            self.transport.pauseProducing()
+            self.transport.resumeProducing()
+
+    file = io.BytesIO()
+    transport = FileWrapper(file)
+    protocol = Polite()
+    protocol.makeConnection(transport)
+    assert file.getvalue() == b"hello world"
+    assert (transport.getPeer(), transport.getHost()) == (("file", "file"), "file")
+    assert (transport.disconnecting, transport.closed) == (0, 0)
+    protocol.transport.loseConnection()
+    assert transport.disconnecting
+    assert transport.closed
+    with pytest.raises(ValueError, match="closed file"):
+        transport.write(b"late")
+
+
+def test_a_file_asks_a_pull_producer_until_it_has_finished(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", io.BytesIO()
+    source.write_bytes(b"x" * 300_000)
+    with source.open("rb") as file:
+        assert FileSender().beginFileTransfer(file, FileWrapper(target)).result == b"x"
+    assert target.getvalue() == source.read_bytes()
+
+
+def test_a_file_leaves_a_push_producer_alone() -> None:
+    transport, producer = FileWrapper(io.BytesIO()), object()
+    transport.registerProducer(producer, True)
+    with pytest.raises(RuntimeError, match="is registered"):
+        transport.registerProducer(object(), True)
+    transport.stopConsuming()
+    assert transport.producer is None
+    assert transport.closed
+
+
+def test_a_file_closes_when_its_consumer_stops() -> None:
+    transport = FileWrapper(io.BytesIO())
+    transport.stopProducing()
+    assert transport.closed
+
+
+# --- another reactor
+
+
+def test_cancelling_ends_the_attempt_of_a_reactor_that_tells_no_factory() -> None:
+    reactor = MemoryReactorClock()
+    connected = ClientCreator(reactor, Protocol).connectTCP("10.0.0.1", 7)
+    connected.cancel()
+    with pytest.raises(ConnectingCancelledError):
+        connected.wait(PATIENCE)
+    assert reactor.connectors[0].stoppedConnecting
+
+
+def test_a_client_creator_s_factory_builds_what_it_was_made_for() -> None:
+    reactor = MemoryReactorClock()
+    connected = ClientCreator(reactor, Recorder).connectTCP("10.0.0.1", 7)
+    protocol = reactor.tcpClients[0][2].buildProtocol(None)
+    assert isinstance(protocol, Recorder)
+    protocol.makeConnection(StringTransport())
+    assert type(connected.wait(PATIENCE)) is Recorder

@@ -170,6 +170,11 @@ def test_a_terminal_is_named(reactor: Reactor) -> None:
     os.close(slave)
 
 
+def test_a_protocol_class_is_no_protocol(reactor: Reactor) -> None:
+    with pytest.raises(TypeError, match=r"takes a protocol object: Recorder\(\), not the class"):
+        StandardIO(Recorder, reactor=reactor)
+
+
 def test_what_is_no_descriptor_is_refused(reactor: Reactor) -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         StandardIO(Recorder(), 9999, 1, reactor)

@@ -1,9 +1,10 @@
-"""A program's output, its exit code, or both, as a Deferred; and its end when that is cancelled."""
+"""A program's output, its exit code, or both, as a Deferred, and its end when that is cancelled; warnings."""
 
 from __future__ import annotations
 
 import os
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,19 @@ import pytest
 from tests.conftest import eventually
 from tests.core.net_kit import PATIENCE
 from tests.core.process_kit import alive
-from wirebook.deferred import CancelledError, TimeoutError
+from wirebook.deferred import CancelledError, Deferred, TimeoutError
 from wirebook.error import ProcessDone, ProcessTerminated
 from wirebook.failure import Failure
 from wirebook.transports.reactor import Reactor
-from wirebook.utils import ErrorOutput, OutputUntilSignal, getProcessOutput, getProcessOutputAndValue, getProcessValue
+from wirebook.utils import (
+    ErrorOutput,
+    OutputUntilSignal,
+    getProcessOutput,
+    getProcessOutputAndValue,
+    getProcessValue,
+    runWithWarningsSuppressed,
+    suppressWarnings,
+)
 
 
 def script(text: str) -> tuple[str, list[str]]:
@@ -188,3 +197,53 @@ def test_cancelling_works_with_any_reactor_s_processes() -> None:
     with pytest.raises(CancelledError):
         result.wait(PATIENCE)
     assert signals == ["KILL"]
+
+
+# --- warnings
+
+QUIET = (("ignore", "quiet"), {"category": UserWarning})
+
+
+def test_warnings_are_suppressed_while_the_function_runs() -> None:
+    def function(text: str, more: int) -> tuple[str, int]:
+        warnings.warn(text, UserWarning, stacklevel=1)
+        return text, more
+
+    assert runWithWarningsSuppressed([QUIET], function, "quiet", more=1) == ("quiet", 1)
+    with pytest.raises(UserWarning, match="loud"):
+        runWithWarningsSuppressed([QUIET], function, "loud", 1)
+    with pytest.raises(UserWarning, match="quiet"):
+        function("quiet", 1)
+
+
+def test_warnings_are_suppressed_until_the_function_s_deferred_has_fired() -> None:
+    before = list(warnings.filters)
+    result: Deferred[int] = Deferred()
+    assert runWithWarningsSuppressed([QUIET], lambda: result) is result
+    warnings.warn("quiet", UserWarning, stacklevel=1)
+    result.callback(1)
+    assert result.result == 1
+    assert list(warnings.filters) == before
+
+
+def test_a_filter_that_was_there_before_stays() -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "quiet", UserWarning)
+        runWithWarningsSuppressed([QUIET, QUIET], int)
+        warnings.warn("quiet", UserWarning, stacklevel=1)
+
+
+def test_filters_that_the_function_took_away_are_not_missed() -> None:
+    with warnings.catch_warnings():
+        assert runWithWarningsSuppressed([QUIET], warnings.resetwarnings) is None
+
+
+def test_a_function_can_be_made_one_that_suppresses_warnings() -> None:
+    def function(number: int) -> int:
+        """Warn."""
+        warnings.warn("quiet", UserWarning, stacklevel=1)
+        return number
+
+    quiet = suppressWarnings(function, QUIET)
+    assert quiet(5) == 5
+    assert (quiet.__name__, quiet.__doc__) == ("function", "Warn.")

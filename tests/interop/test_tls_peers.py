@@ -28,8 +28,9 @@ from tests.core.tls_kit import (
     serving_tls,
 )
 from tests.interop.peers import Web, talk
+from wirebook.endpoints import ProcessEndpoint, connectProtocol, wrapClientTLS
 from wirebook.error import ConnectionDone
-from wirebook.ssl import CertificateOptions, TLSError, TLSVersion, VerificationError, optionsByServerName
+from wirebook.ssl import CertificateOptions, LabAuthority, TLSError, TLSVersion, VerificationError, optionsByServerName
 from wirebook.transports.reactor import Reactor
 
 # Enough to fill every buffer on the way.
@@ -261,6 +262,27 @@ def test_our_client_talks_to_socat(reactor: Reactor, peer: Peer, tmp_path: Path)
             assert eventually(lambda: client.data == b"hello, socat", PATIENCE)
             client.transport.loseConnection()
             assert isinstance(client.end(), ConnectionDone)
+
+
+def test_our_client_goes_through_a_program(reactor: Reactor, peer: Peer) -> None:
+    with serving_tls(reactor, Recorders(SecuredEcho)) as port:
+        way = ProcessEndpoint(reactor, peer("socat"), ["socat", "-", f"TCP:127.0.0.1:{port.port}"])
+        client = connectProtocol(wrapClientTLS(authority().clientOptions("localhost"), way), Secured()).wait(PATIENCE)
+        client.transport.write(DATA)
+        assert eventually(lambda: client.data == DATA, PATIENCE)
+        # A process has no address.
+        assert client.transport.describe() == "TLS None -> None"
+        client.transport.loseConnection()
+        assert isinstance(client.end(), ConnectionDone)
+
+
+def test_a_refusal_through_a_program_says_why(reactor: Reactor, peer: Peer) -> None:
+    with serving_tls(reactor, Recorders(SecuredEcho), LabAuthority().server("localhost").options()) as port:
+        way = ProcessEndpoint(reactor, peer("socat"), ["socat", "-", f"TCP:127.0.0.1:{port.port}"])
+        client = connectProtocol(wrapClientTLS(authority().clientOptions("localhost"), way), Secured()).wait(PATIENCE)
+        error = client.end()
+        assert isinstance(error, TLSError)
+        assert "whoever signed it is not trusted" in str(error)
 
 
 def test_curl_gets_an_answer_over_https(any_reactor: Reactor, peer: Peer, tmp_path: Path) -> None:

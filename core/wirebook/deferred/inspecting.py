@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from wirebook.deferred.chain import FAILURE
 from wirebook.deferred.core import Deferred
 from wirebook.turn import in_turn
 
@@ -18,12 +19,14 @@ class ChainState:
 
     ``pending`` are the callbacks to come, each with its errback; None stands for one that passes the result
     on. ``waitsFor`` is the Deferred whose outcome it (or the coroutine it stands for) needs to go on, and
-    ``awaited`` how many others wait for its own: Deferreds, coroutines, threads.
+    ``awaited`` how many others wait for its own: Deferreds, coroutines, threads. ``failed`` is whether it has an
+    error that nobody has handled yet.
     """
 
     pending: tuple[tuple[MaybeCallback, MaybeCallback], ...]
     waitsFor: Deferred[Any] | None
     awaited: int
+    failed: bool
 
 
 @in_turn
@@ -31,4 +34,4 @@ def chainState(deferred: Deferred[Any]) -> ChainState:
     """What the chain of `deferred` still has before it. Changes nothing, handles no error. Any thread."""
     steps = deferred._steps[:]
     pending = tuple((callback, errback) for callback, errback, context, _ in steps if context is not None)
-    return ChainState(pending, deferred._waiting_on, len(steps) - len(pending))
+    return ChainState(pending, deferred._waiting_on, len(steps) - len(pending), deferred._kind == FAILURE)

@@ -6,14 +6,16 @@ failure told to one of them counts as handled, because it is raised there.
 
 from __future__ import annotations
 
-from _thread import TIMEOUT_MAX, allocate_lock, get_ident
+from _thread import allocate_lock, get_ident
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wirebook.deferred.chain import PENDING, TOLD, VALUE, Arrival, CancelledError
 from wirebook.failure import Failure
-from wirebook.turn import turn
+from wirebook.turn import LOOK_AGAIN, TurnHeldError, turn
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,8 +55,11 @@ class Latch:
 
     def wait(self, timeout: float | None) -> Any:
         """The outcome, or PENDING after `timeout` seconds; interruptible. Not to be called in the turn."""
+        until = inf if timeout is None else monotonic() + timeout
         try:
-            self._lock.acquire(timeout=-1 if timeout is None else min(timeout, TIMEOUT_MAX))
+            while not self._lock.acquire(timeout=min(LOOK_AGAIN, max(0.0, until - monotonic()))):
+                if monotonic() >= until:
+                    break
         finally:
             with turn:
                 self.abandoned = True
@@ -93,7 +98,9 @@ class Waiter:
 
     def add_done_callback(self, wake: Wake, /, *, context: Context | None = None) -> None:
         """Have the loop call ``wake(self)`` in `context` once there is an outcome."""
-        self.get_loop()
+        loop = self.get_loop()
+        if turn.held():
+            loop.call_soon(self._refuse_to_wait)
         with turn:
             first = not self._wakes
             self._wakes = (*self._wakes, (wake, context or copy_context()))
@@ -101,6 +108,17 @@ class Waiter:
                 self.outcome = self.deferred._observe(self)
             if self.done():
                 self._wake_all()
+
+    def _refuse_to_wait(self) -> None:
+        """End the wait with an error when the task has gone to sleep with the turn: nothing could ever wake it."""
+        if self.done():
+            return
+        try:
+            turn.refuse_to_wait("await")
+        except TurnHeldError as error:
+            self.deferred._forget(self)
+            self.outcome = Failure(error)
+            self._wake_all()
 
     def remove_done_callback(self, wake: Wake, /) -> int:
         """Forget `wake`; how often it was there."""

@@ -31,7 +31,12 @@ def name_resolver(reactor: Any) -> IHostnameResolver:
 
 
 def connectProtocol(endpoint: IStreamClientEndpoint, protocol: Any) -> Deferred[Any]:
-    """Connect this one protocol object to `endpoint`. Fires with it once it is connected. Any thread."""
+    """Connect this one protocol object to `endpoint`. Fires with it once it is connected. Any thread.
+
+    Raises `TypeError` for a protocol class.
+    """
+    if isinstance(protocol, type):
+        raise TypeError(f"connectProtocol() takes a protocol object: {protocol.__name__}(), not the class")
     return endpoint.connect(_Holder(protocol))
 
 

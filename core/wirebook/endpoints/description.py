@@ -13,6 +13,9 @@ from difflib import get_close_matches
 from inspect import Parameter
 from typing import Any
 
+# IPv6 addresses have them, and paths may.
+_COLONS = r"a colon that belongs to a value is written \:"
+
 
 class EndpointStringError(ValueError):
     """A description that cannot be understood: ``description`` from ``start`` to ``end`` is where it goes wrong."""
@@ -158,11 +161,11 @@ def _placed(description: Description, known: list[str], required: list[str]) -> 
     places = free if moves else known
     for place, value in zip(places, description.values, strict=False):
         if place in description.named:
-            problem = f"{place} is given twice, here and by its name"
+            problem = f"{place} is given twice, here and by its name; {_COLONS}"
             raise EndpointArgumentError(problem, description.text, value.start, value.end)
     if len(description.values) > len(places):
         extra = description.values[len(places)]
-        problem = f"{description.kind} takes no more values; it has {_listed(known)}"
+        problem = f"{description.kind} takes no more values; it has {_listed(known)}; {_COLONS}"
         raise EndpointArgumentError(problem, description.text, extra.start, extra.end)
     return dict(zip(places, description.values, strict=False))
 

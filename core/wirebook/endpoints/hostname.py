@@ -20,6 +20,7 @@ from wirebook.failure import Failure
 from wirebook.interfaces import IHostResolution, IProtocolFactory
 from wirebook.reactor.names import idna_bytes, idna_text, ip_address
 from wirebook.reactor.names.waiting import stop_resolution, unknown_host
+from wirebook.transports._checks import check_tcp_port
 from wirebook.turn import in_turn
 
 # Seconds between two attempts (RFC 8305, section 5).
@@ -61,9 +62,9 @@ class HostnameEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect to the address that answers first. Fires with the protocol after its ``connectionMade``. Any thread.
 
-        Fails with `DNSLookupError` when no address is found, with `ValueError` when `host` can be no name, and when no
-        attempt succeeds with the error of the last one, which has the others' as notes. Cancelling ends lookup and
-        attempts: it fails with `ConnectingCancelledError`.
+        Fails with `DNSLookupError` when no address is found, with `ValueError` when `host` can be no name or `port` or
+        `timeout` is out of range, and when no attempt succeeds with the error of the last one, which has the others'
+        as notes. Cancelling ends lookup and attempts: it fails with `ConnectingCancelledError`.
         """
         if self._invalid:
             return fail(ValueError(f"invalid hostname: {self._name}"))
@@ -96,13 +97,15 @@ class _Contest:
 
     def begin(self) -> Deferred[Any]:
         """Look the name up; what follows follows from that."""
+        timeout = self._endpoint._timeout
         try:
-            name_resolver(self._reactor).resolveHostName(self, self._name, portNumber=self._endpoint._port)
+            # The system would take a port that is too large modulo 65536.
+            port = check_tcp_port(self._endpoint._port, 0)
+            name_resolver(self._reactor).resolveHostName(self, self._name, portNumber=port)
+            if timeout is not None and not self._complete and not self._over:
+                self._limit = self._reactor.callLater(timeout, self._lookup_timed_out, timeout)
         except Exception:
             self._end(Failure())
-        timeout = self._endpoint._timeout
-        if timeout is not None and not self._complete and not self._over:
-            self._limit = self._reactor.callLater(timeout, self._lookup_timed_out, timeout)
         return self._winner
 
     # --- what the resolver tells ---------------------------------------------------------------------
@@ -232,6 +235,8 @@ def _stopped(timer: Any) -> Any:
 
 def _read_host(host: str | bytes) -> tuple[bool, str, str]:
     """Whether `host` can be none, how people read it, and how it is sent."""
+    if not isinstance(host, str | bytes):
+        raise TypeError(f"a host is a name or an address, a str or bytes, not {host!r}")
     try:
         text = idna_text(host) if isinstance(host, bytes) else normalize("NFC", host)
         return False, text, idna_bytes(text).decode("ascii")

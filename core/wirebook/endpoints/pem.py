@@ -22,6 +22,7 @@ from wirebook.ssl import (
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+from wirebook.ssl.errors import in_words, reasons
 
 T = TypeVar("T")
 
@@ -37,23 +38,30 @@ def server_options(key: str, certificate: str, method: str | None, chain: str | 
             raise refusal(method, f"the sslmethod is {str(method)!r}, and should be a name like TLS_METHOD")
         more["method"] = getattr(SSL, method)
     if chain is not None:
-        more["extraCertChain"] = [one.original for one in _chain(chain)]
+        more["extraCertChain"] = [one.original for one in _read(chain, "certificate", _certificates)]
     if dh is not None:
         more["dhParameters"] = DiffieHellmanParameters.fromFile(dh)
     return CertificateOptions(privateKey=private.privateKey.original, certificate=private.original, **more)
 
 
-def _chain(path: str) -> list[Certificate]:
-    found = _certificates(Path(path))
+def _private_certificate(certificate: str, key: str) -> PrivateCertificate:
+    mine = _read(certificate, "certificate", _certificates)[0]
+    return PrivateCertificate.fromCertificateAndKeyPair(mine, _read(key, "private key", _keys)[0])
+
+
+def _read(path: str, what: str, read: Callable[[Path], list[T]]) -> list[T]:
+    """What `read` finds in the file `path`, one at least: if there is none, the error points at the path."""
+    try:
+        found = read(Path(path))
+    except (ValueError, crypto.Error) as error:
+        raise refusal(path, f"the {what} in the file {str(path)!r} cannot be read: {_in_words(error)}") from error
     if not found:
-        raise refusal(path, f"the file {str(path)!r} of the chain holds no certificate in PEM format")
+        raise refusal(path, f"the file {str(path)!r} holds no {what} in PEM format")
     return found
 
 
-def _private_certificate(certificate: str, key: str) -> PrivateCertificate:
-    data = Path(certificate).read_bytes()
-    # A newline of its own, for a file may lack the last one.
-    return PrivateCertificate.loadPEM(data if key == certificate else data + b"\n" + Path(key).read_bytes())
+def _in_words(error: ValueError | crypto.Error) -> str:
+    return in_words(reasons(error)) if isinstance(error, crypto.Error) else str(error)
 
 
 def client_options(host: str | None, roots: str | None, certificate: str | None, key: str | None) -> Any:

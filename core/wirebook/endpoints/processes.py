@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -113,14 +113,24 @@ class _Bridge:
         self.protocol = protocol
         self.executable = executable
         self.error_flag = error_flag
+        self._raised: Failure | None = None
+
+    def _tell(self, method: Callable[..., object], *args: Any) -> None:
+        try:
+            method(*args)
+        except BaseException:
+            # As on every stream that is the end, which a program sees at its standard input.
+            self._raised = Failure()
+            self.transport.loseConnection()
+            raise
 
     def makeConnection(self, process: Any) -> None:
         self.transport = ProcessEndpointTransport(process)
-        self.protocol.makeConnection(self.transport)
+        self._tell(self.protocol.makeConnection, self.transport)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         if childFD == 1:
-            self.protocol.dataReceived(data)
+            self._tell(self.protocol.dataReceived, data)
         elif childFD == 2 and self.error_flag is StandardErrorBehavior.LOG:
             _log.info(
                 "{executable} wrote to its standard error, which {protocol} does not read: {data}",
@@ -137,4 +147,4 @@ class _Bridge:
 
     def processEnded(self, reason: Failure) -> None:
         done = getattr(reason.value, "exitCode", None) == 0
-        self.protocol.connectionLost(Failure(ConnectionDone()) if done else reason)
+        self.protocol.connectionLost(self._raised or (Failure(ConnectionDone()) if done else reason))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from wirebook.deferred import Deferred
 from wirebook.failure import Failure
@@ -35,6 +35,25 @@ class IWriteDescriptor(IFileDescriptor, Protocol):
         """There is room to write; an exception that is returned ends the descriptor."""
 
 
+class IReadWriteDescriptor(IReadDescriptor, IWriteDescriptor, Protocol):
+    """Something that wants to know both."""
+
+
+@runtime_checkable
+class IHalfCloseableDescriptor(Protocol):
+    """A reader that wants to know when its peer has closed one direction.
+
+    When ``doRead`` returns `wirebook.error.ConnectionDone`, `readConnectionLost` is called in place of
+    ``connectionLost``, and it remains a writer.
+    """
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """Nothing more can be read; it is a reader no longer."""
+
+    def writeConnectionLost(self, reason: Failure) -> None:
+        """Nothing more can be written."""
+
+
 class IDelayedCall(Protocol):
     """A call that ``callLater`` has scheduled."""
 
@@ -54,6 +73,66 @@ class IDelayedCall(Protocol):
         """Whether it is still to come."""
 
 
+class IReactorCore(Protocol):
+    """What every reactor can do."""
+
+    running: bool
+
+    def run(self) -> None:
+        """Run until `stop`."""
+
+    def stop(self) -> None:
+        """Fire the shutdown event and end `run`. Raises `ReactorNotRunning`."""
+
+    def crash(self) -> None:
+        """End `run` without a shutdown event."""
+
+    def iterate(self, delay: float = ...) -> None:
+        """Run one iteration, waiting at most `delay` seconds."""
+
+    def resolve(self, name: str, timeout: Sequence[float] = ...) -> Deferred[str]:
+        """The IPv4 address of a host; see `IResolverSimple.getHostByName`."""
+
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Call it now if the reactor runs, otherwise when it starts."""
+
+    def addSystemEventTrigger(
+        self, phase: Any, eventType: str, callable: Callable[..., Any], *args: Any, **kw: Any
+    ) -> Any:
+        """Call it "before", "during" or "after" the event; the result is what `removeSystemEventTrigger` takes."""
+
+    def removeSystemEventTrigger(self, triggerID: Any) -> None:
+        """Take it back."""
+
+    def fireSystemEvent(self, eventType: str) -> Any:
+        """Run the triggers of an event."""
+
+
+class IReactorFDSet(Protocol):
+    """A reactor that watches descriptors for others."""
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """Call ``reader.doRead()`` whenever there is something to read."""
+
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        """Call ``writer.doWrite()`` whenever there is room to write."""
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """Undo `addReader`; harmless when it is not there."""
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        """Undo `addWriter`; harmless when it is not there."""
+
+    def removeAll(self) -> list[Any]:
+        """Undo every `addReader` and `addWriter`; returns what was there."""
+
+    def getReaders(self) -> list[Any]:
+        """What is watched for something to read."""
+
+    def getWriters(self) -> list[Any]:
+        """What is watched for room to write."""
+
+
 class IReactorTime(Protocol):
     """A clock with timers: the reactor, or a virtual clock in tests."""
 
@@ -62,6 +141,9 @@ class IReactorTime(Protocol):
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Call it after `delay` seconds."""
+
+    def getDelayedCalls(self) -> Sequence[Any]:
+        """The calls that are still to come."""
 
 
 class IThreadPool(Protocol):
@@ -182,6 +264,20 @@ class IReactorTCP(IReactorTime, Protocol):
         bindAddress: tuple[str, int] | None = ...,
     ) -> Any:
         """Connect; see `wirebook.transports.reactor.Reactor.connectTCP`."""
+
+
+class IReactorUNIX(Protocol):
+    """A reactor that speaks UNIX-domain streams; see `wirebook.transports.unix.UNIXMethods`."""
+
+    def listenUNIX(
+        self, address: Any, factory: IProtocolFactory, backlog: int = ..., mode: int = ..., wantPID: bool = ...
+    ) -> Any:
+        """Listen on the socket `address`."""
+
+    def connectUNIX(
+        self, address: Any, factory: IClientFactory, timeout: float | None = ..., checkPID: bool = ...
+    ) -> Any:
+        """Connect to the socket `address`."""
 
 
 class IReactorUDP(Protocol):

@@ -15,14 +15,32 @@ class IAddress(Protocol):
     def __str__(self) -> str: ...
 
 
-class IPullProducer(Protocol):
+class ILoggingContext(Protocol):
+    """Something that has a name in logs."""
+
+    def logPrefix(self) -> str:
+        """A short name."""
+
+
+class ISystemHandle(Protocol):
+    """Something around an object of the operating system."""
+
+    def getHandle(self) -> Any:
+        """That object, a socket for example; what is done with it is at one's own risk."""
+
+
+class IProducer(Protocol):
+    """Produces for a consumer."""
+
+    def stopProducing(self) -> None:
+        """Stop for ever: nobody wants more."""
+
+
+class IPullProducer(IProducer, Protocol):
     """Produces one piece each time it is asked."""
 
     def resumeProducing(self) -> None:
         """Write one piece to the consumer."""
-
-    def stopProducing(self) -> None:
-        """Stop for ever: nobody wants more."""
 
 
 class IPushProducer(IPullProducer, Protocol):
@@ -73,7 +91,7 @@ class ITCPTransport(ITransport, IConsumer, IPushProducer, Protocol):
         """Close at once, without sending what is pending; the peer sees a reset."""
 
     def loseWriteConnection(self) -> None:
-        """Send what is pending, then close this direction only."""
+        """Send what is pending, let a registered producer finish, then close this direction only."""
 
     def getTcpNoDelay(self) -> bool:
         """Whether small segments are sent at once (Nagle's algorithm off)."""
@@ -88,11 +106,28 @@ class ITCPTransport(ITransport, IConsumer, IPushProducer, Protocol):
         """Switch SO_KEEPALIVE."""
 
 
+class IUNIXTransport(ITransport, Protocol):
+    """A UNIX-domain connection."""
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        """Send a duplicate of `descriptor`, with the first byte that is written next."""
+
+
+class IFileDescriptorReceiver(Protocol):
+    """A protocol that takes descriptors which come over a UNIX-domain connection."""
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """`descriptor` came, before the bytes that it came with; it belongs to the protocol now."""
+
+
 class IProtocol(Protocol):
     """What a stream transport calls."""
 
     def makeConnection(self, transport: Any) -> None:
-        """Take `transport`: the connection stands."""
+        """Take `transport`: the connection stands. Calls `connectionMade`."""
+
+    def connectionMade(self) -> None:
+        """The connection stands."""
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -103,7 +138,7 @@ class IProtocol(Protocol):
 
 @runtime_checkable
 class IHalfCloseableProtocol(Protocol):
-    """A protocol that lives on when one direction was closed."""
+    """A protocol that lives on when one direction was closed; when both are, the connection ends."""
 
     def readConnectionLost(self) -> None:
         """The peer will send nothing more; writing still works."""

@@ -131,6 +131,7 @@ class LineOnlyReceiver(Receiver):
 
     def sendLine(self, line: bytes) -> None:
         """Send `line` and the delimiter."""
+        _check_bytes("sendLine", line)
         self.transport.writeSequence((line, self.delimiter))
 
     def _take_line(self, inbox: Inbox) -> bool:
@@ -221,6 +222,7 @@ class IntNStringReceiver(Receiver):
 
     def sendString(self, string: bytes) -> None:
         """Send `string` with its length. `StringTooLongError` when the prefix cannot tell its length."""
+        _check_bytes("sendString", string)
         if len(string) >= 1 << 8 * self.prefixLength:
             raise StringTooLongError(
                 f"cannot send {len(string)} bytes: a prefix of {self.prefixLength} bytes tells at most "
@@ -288,6 +290,7 @@ class NetstringReceiver(Receiver):
 
     def sendString(self, string: bytes) -> None:
         """Send `string` as a netstring."""
+        _check_bytes("sendString", string)
         self.transport.write(b"%d:%s," % (len(string), string))
 
     def _take(self, inbox: Inbox) -> bool:
@@ -478,6 +481,11 @@ class FileSender:
             deferred.errback(outcome)
         else:
             deferred.callback(outcome)
+
+
+def _check_bytes(method: str, data: object) -> None:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{method}() takes bytes, not {data!r:.60}: encode text first, for example with .encode()")
 
 
 def _is_on_disk(file: IO[bytes]) -> bool:

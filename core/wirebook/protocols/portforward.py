@@ -32,6 +32,7 @@ class Proxy(Protocol):
         """This side sends nothing more: the other one hears of it when it has got the rest."""
         if self.peer is not None:
             transport = self.peer.transport
+            self._finish(transport)
             getattr(transport, "loseWriteConnection", transport.loseConnection)()
 
     def writeConnectionLost(self) -> None:
@@ -40,10 +41,14 @@ class Proxy(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         peer, self.peer = self.peer, None
         if peer is not None:
-            if self._coupled:
-                # Its producer is this side, which will produce nothing any more.
-                peer.transport.unregisterProducer()
+            self._finish(peer.transport)
             peer.transport.loseConnection()
+
+    def _finish(self, transport: Any) -> None:
+        """The producer of `transport` is this side, which will produce nothing any more."""
+        if self._coupled:
+            self._coupled = False
+            transport.unregisterProducer()
 
     def couple(self, peer: Proxy) -> None:
         """Let each side pass on what it receives as fast as the other one takes it."""

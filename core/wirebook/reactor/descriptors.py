@@ -11,8 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from wirebook.error import ConnectionFdescWentAway, ConnectionLost
+from wirebook.error import ConnectionDone, ConnectionFdescWentAway, ConnectionLost
 from wirebook.failure import Failure
+from wirebook.interfaces import IHalfCloseableDescriptor
 from wirebook.logger import report_failure
 from wirebook.reactor.poller import READ, WRITE, Poller
 from wirebook.turn import in_turn
@@ -36,7 +37,7 @@ class Watched:
 
     __slots__ = ("_drop", "reader", "writer")
 
-    def __init__(self, drop: Callable[[Any], None]) -> None:
+    def __init__(self, drop: Callable[[Any, str], None]) -> None:
         self._drop = drop
         self.reader: Any = None
         self.writer: Any = None
@@ -61,16 +62,22 @@ class Watched:
     def _call(self, party: Any, method: str) -> None:
         try:
             why = getattr(party, method)()
+            if why is None and (party is self.reader or party is self.writer) and party.fileno() < 0:
+                why = ConnectionFdescWentAway()
         except Exception as error:
             report_failure(Failure(), f"{method}() of {party!r} raised; it is removed from the reactor")
             why = error
-        if why is None and party.fileno() < 0 and party in (self.reader, self.writer):
-            why = ConnectionFdescWentAway()
-        if why is not None:
+        if why is None:
+            return
+        if method == "doRead" and isinstance(why, ConnectionDone) and isinstance(party, IHalfCloseableDescriptor):
+            self._drop(party, "reader")
+            party.readConnectionLost(Failure(why))
+        else:
             self._end(party, why)
 
     def _end(self, party: Any, why: BaseException) -> None:
-        self._drop(party)
+        self._drop(party, "reader")
+        self._drop(party, "writer")
         party.connectionLost(Failure(why))
 
 
@@ -118,29 +125,36 @@ class DescriptorSet:
     @in_turn
     def removeReader(self, reader: Any) -> None:
         """Undo `addReader`; harmless when it is not there."""
-        self._drop_party("reader", reader)
+        self._drop_party(reader, "reader")
 
     @in_turn
     def removeWriter(self, writer: Any) -> None:
         """Undo `addWriter`; harmless when it is not there."""
-        self._drop_party("writer", writer)
+        self._drop_party(writer, "writer")
 
     @in_turn
     def getReaders(self) -> list[Any]:
-        """What was added with `addReader`."""
-        return [watched.reader for watched in self._watched() if watched.reader is not None]
+        """What is watched for something to read: what was added with `addReader`, ports and connections."""
+        return self._watched_for(READ, "reader")
 
     @in_turn
     def getWriters(self) -> list[Any]:
-        """What was added with `addWriter`."""
-        return [watched.writer for watched in self._watched() if watched.writer is not None]
+        """What is watched for room to write: what was added with `addWriter`, and connections."""
+        return self._watched_for(WRITE, "writer")
+
+    def _watched_for(self, event: int, role: str) -> list[Any]:
+        # What belongs to the reactor itself has no mask.
+        watched = (found for found in self._descriptors.values() if getattr(found, "mask", 0) & event)
+        return [getattr(found, role, found) for found in watched]
 
     @in_turn
     def removeAll(self) -> list[Any]:
-        """Undo every `addReader` and `addWriter`; returns what was there."""
-        parties = list(dict.fromkeys([*self.getReaders(), *self.getWriters()]))
+        """Undo every `addReader` and `addWriter`; returns what was there. Ports and connections stay."""
+        both = (party for watched in self._watched() for party in (watched.reader, watched.writer))
+        parties = [party for party in dict.fromkeys(both) if party is not None]
         for party in parties:
-            self._drop_both(party)
+            self._drop_party(party, "reader")
+            self._drop_party(party, "writer")
         return parties
 
     def _disconnect_parties(self) -> None:
@@ -156,7 +170,7 @@ class DescriptorSet:
             raise ValueError(f"{party!r} has no open descriptor: its fileno() returned {fd}")
         watched = self._descriptors.get(fd)
         if watched is None:
-            watched = Watched(self._drop_both)
+            watched = Watched(self._drop_party)
             setattr(watched, role, party)
             self.watch(fd, watched, watched.mask)
         elif isinstance(watched, Watched):
@@ -165,7 +179,7 @@ class DescriptorSet:
         else:
             raise ValueError(f"descriptor {fd} belongs to {watched!r} already")
 
-    def _drop_party(self, role: str, party: Any) -> None:
+    def _drop_party(self, party: Any, role: str) -> None:
         # By identity, not by fileno(): the party may have closed its descriptor already.
         for fd, watched in list(self._descriptors.items()):
             if isinstance(watched, Watched) and getattr(watched, role) is party:
@@ -176,7 +190,3 @@ class DescriptorSet:
                         self.rewatch(fd, watched.mask)
                     else:
                         self.unwatch(fd)
-
-    def _drop_both(self, party: Any) -> None:
-        self._drop_party("reader", party)
-        self._drop_party("writer", party)

@@ -18,7 +18,7 @@ from wirebook.error import ReactorAlreadyRunning, ReactorNotRunning
 from wirebook.failure import Failure
 from wirebook.interfaces import IHandle
 from wirebook.logger import report_failure
-from wirebook.turn import turn
+from wirebook.turn import LOOK_AGAIN, turn
 
 if TYPE_CHECKING:
     from wirebook.reactor.loop import ReactorBase
@@ -93,9 +93,9 @@ class Hosting:
                 self._reactor.main_loop()
             except (SystemExit, KeyboardInterrupt) as error:
                 # sys.exit() in a callback means a program of its own; here it would end every cell's servers.
-                what = "called sys.exit()" if isinstance(error, SystemExit) else "was interrupted"
-                report_failure(Failure(), f"a callback {what}; the hosted reactor goes on")
                 self._reactor.alive = self._reactor.running = self.active
+                what = "called sys.exit()" if isinstance(error, SystemExit) else "was interrupted"
+                report_failure(Failure(), f"a callback {what}; the hosted reactor goes on", _context_of(error))
 
     # --- programs that run in it ---------------------------------------------------------------------
 
@@ -118,7 +118,8 @@ class Hosting:
                 self._runs.append(run)
                 if run.program is not None and run.program.stopped:
                     self._stop([run])
-            run.stopped.wait()
+            while not run.stopped.wait(LOOK_AGAIN):
+                """An interrupt is raised between two calls."""
         finally:
             self._end_run(run)
 
@@ -231,6 +232,17 @@ class Hosting:
         if not handles:
             closed.set()
         return closed
+
+
+def _context_of(error: BaseException) -> Context | None:
+    """The context of the callback that raised: that of the innermost frame that knows one."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        names = trace.tb_frame.f_locals
+        context = names.get("context", getattr(names.get("self"), "context", None))
+        found = context if isinstance(context, Context) else found
+        trace = trace.tb_next
+    return found
 
 
 def _thread_for(main: Callable[[], None]) -> threading.Thread:

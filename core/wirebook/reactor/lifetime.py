@@ -8,7 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from wirebook.deferred import Deferred
-from wirebook.error import ReactorAlreadyRunning, ReactorNotRunning
+from wirebook.error import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
 from wirebook.reactor.descriptors import DescriptorSet
 from wirebook.reactor.pool import PoolOwner
 from wirebook.reactor.signals import stopping_signals
@@ -28,8 +28,11 @@ class Lifetime(DescriptorSet, SystemEvents, PoolOwner):
 
     alive: bool
     stopping: bool
+    closed: bool
     hosting: Hosting
     _thread: int
+    # In the callbacks of its start, before the loop begins to turn.
+    _starting = False
 
     def onReactorThread(self) -> bool:
         """Whether the calling thread is the one that runs this reactor."""
@@ -47,13 +50,18 @@ class Lifetime(DescriptorSet, SystemEvents, PoolOwner):
         """Call ``func(subject)`` at the end of this iteration."""
         raise NotImplementedError
 
+    def _run_soon(self) -> None:
+        """Do what is to be done at the end of this iteration."""
+        raise NotImplementedError
+
     def run(self, installSignalHandlers: bool = True) -> None:
         """Run until `stop`. On the main thread, SIGINT and SIGTERM stop the reactor in order.
 
         Where the reactor is hosted (in a kernel), this waits for `stop` and returns, and the hosted loop goes
-        on. A reactor may be run again after it was stopped. Raises `ReactorAlreadyRunning`.
+        on. A reactor may be run again after it was stopped, but not after ``close()``. Raises `ReactorAlreadyRunning`,
+        `ReactorNotRestartable`.
         """
-        if self.onReactorThread():
+        if self.onReactorThread() or self._starting:
             raise ReactorAlreadyRunning("this reactor runs already, and this is one of its callbacks: just go on")
         turn.refuse_to_wait("reactor.run()")
         if self.hosting.active:
@@ -66,11 +74,17 @@ class Lifetime(DescriptorSet, SystemEvents, PoolOwner):
     @in_turn
     def startRunning(self) -> None:
         """Fire the startup event without entering the loop; for those who drive it with `iterate`."""
+        if self.closed:
+            raise ReactorNotRestartable("this reactor was closed for good: make another one")
         if self.alive:
             raise ReactorAlreadyRunning("this reactor runs already; start things with callWhenRunning or callLater")
         self.alive = True
         self.stopping = False
-        self._triggers.fire("startup", self._has_started)
+        self._starting = True
+        try:
+            self._triggers.fire("startup", self._has_started)
+        finally:
+            self._starting = False
 
     def _has_started(self) -> None:
         self.running = self.alive
@@ -104,6 +118,8 @@ class Lifetime(DescriptorSet, SystemEvents, PoolOwner):
     def _is_ending(self) -> None:
         self.running = False
         self.disconnect_all()
+        # Datagram protocols are told at the end of the iteration; they come before the triggers, too.
+        self._run_soon()
 
     def disconnect_all(self) -> None:
         """Close what is open, because the reactor stops; the reactor with transports knows more of it."""

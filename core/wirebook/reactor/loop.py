@@ -49,7 +49,7 @@ class ReactorBase(Lifetime, Timekeeper):
         self.sockets = Sockets()
         self.trace: ITurnTrace | None = None
         # The loop turns; `running` is what the program is told: from the startup to the shutdown event.
-        self.alive = self.running = False
+        self.alive = self.running = self.closed = False
         self.hosting = Hosting(self)
         self._thread = 0
         self._triggers = Triggers()
@@ -96,6 +96,7 @@ class ReactorBase(Lifetime, Timekeeper):
         """Stop the threads, waiting for them, and give back the descriptors. Not to be used afterwards."""
         if self.alive:
             raise ReactorAlreadyRunning("cannot close a reactor that runs: stop it first")
+        self.closed = True
         self.end_threads()
         self.unwatch(self._waker.fileno())
         self._waker.close()
@@ -201,14 +202,22 @@ class ReactorBase(Lifetime, Timekeeper):
     def _run_calls(self) -> None:
         # Only those that are there now: calls that add calls must not keep the poller waiting.
         # One of them may also iterate itself.
-        soon, calls = self._soon, self._calls
-        for _ in range(len(soon)):
-            if soon:
-                func, subject = soon.popleft()
-                func(subject)
+        if self._soon:
+            self._run_soon()
+        calls = self._calls
         for _ in range(len(calls)):
             if calls:
                 self._run("call", *calls.popleft())
+
+    def _run_soon(self) -> None:
+        soon = self._soon
+        for _ in range(len(soon)):
+            if soon:
+                func, subject = soon.popleft()
+                try:
+                    func(subject)
+                except Exception as error:
+                    report_failure(caught(error), f"{name_and_place(func)[0]} of {subject!r} raised")
 
     def _run(
         self,

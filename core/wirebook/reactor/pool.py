@@ -24,6 +24,7 @@ from typing import Any, ClassVar, ParamSpec, TypeAlias, TypeVar
 
 from wirebook.failure import Failure, caught
 from wirebook.logger import log, report_failure
+from wirebook.trace import name_and_place
 from wirebook.turn import in_turn, turn
 
 P = ParamSpec("P")
@@ -63,7 +64,7 @@ class Job:
         del self.func, self.args, self.kw, self.on_result
         if on_result is None:
             if not succeeded:
-                report_failure(result, f"a call in a thread raised: {what!r}", self.context)
+                report_failure(result, f"a call in a thread raised: {name_and_place(what)[0]}", self.context)
             return
         del what
         try:

@@ -48,7 +48,9 @@ class Triggers:
 
     def remove(self, key: TriggerID) -> None:
         """Forget a call that has not run."""
-        if not isinstance(key, tuple) or key not in self._calls:
+        if not isinstance(key, tuple):
+            raise TypeError(f"a trigger is what addSystemEventTrigger() has returned, not {key!r}")
+        if key not in self._calls:
             raise ValueError(f"there is no trigger {key!r}: it has run already, was removed, or never was one")
         del self._calls[key]
 

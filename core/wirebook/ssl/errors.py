@@ -63,8 +63,8 @@ _ALERTS = {
 }
 
 
-def reasons(error: SSL.Error) -> list[tuple[str, str, str]]:
-    """OpenSSL's list of (library, function, reason), empty when the error has none."""
+def reasons(error: Exception) -> list[tuple[str, str, str]]:
+    """The list of (library, function, reason) in an error of OpenSSL's, empty when there is none."""
     return error.args[0] if error.args and isinstance(error.args[0], list) else []
 
 

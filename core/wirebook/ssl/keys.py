@@ -64,8 +64,9 @@ class KeyPair(PublicKey):
 
     @classmethod
     def load(cls, data: bytes, format: int = crypto.FILETYPE_ASN1) -> Self:
-        """Read a private key, in the given format of ``OpenSSL.crypto``."""
-        return cls(crypto.load_privatekey(format, data))
+        """Read a private key, in the given format of ``OpenSSL.crypto``. `ValueError` for one with a passphrase."""
+        passphrase = _refuse_passphrase if format == crypto.FILETYPE_PEM else None
+        return cls(crypto.load_privatekey(format, data, passphrase))
 
     def dump(self, format: int = crypto.FILETYPE_ASN1) -> bytes:
         """The private key, not encrypted: PKCS #8 as PEM, the traditional form as ASN.1."""
@@ -149,7 +150,8 @@ class KeyPair(PublicKey):
     ) -> Certificate:
         """A certificate for the request, valid from now on for `secondsToExpiry`. No extension is taken over.
 
-        The request is not asked about: see `signCertificateRequest`.
+        `serialNumber` is above 0 (RFC 5280, section 4.1.2.2); 0 stands for a random one. The request is not asked
+        about: see `signCertificateRequest`.
         """
         from wirebook.ssl.certificates import Certificate
 
@@ -161,7 +163,7 @@ class KeyPair(PublicKey):
             .subject_name(request.subject)
             .issuer_name(issuerDistinguishedName.toX509Name())
             .public_key(request.public_key())
-            .serial_number(serialNumber)
+            .serial_number(serialNumber or x509.random_serial_number())
             .not_valid_before(now)
             .not_valid_after(now + timedelta(seconds=secondsToExpiry))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(request.public_key()), critical=False)
@@ -189,6 +191,11 @@ class KeyPair(PublicKey):
         if name not in _DIGESTS:
             raise ValueError(f"the digest {name!r} is not known; choose one of {', '.join(_DIGESTS)}")
         return _DIGESTS[name]()
+
+
+def _refuse_passphrase(*_: object) -> bytes:
+    # OpenSSL itself would ask for it, on the terminal.
+    raise ValueError("the private key is encrypted: take its passphrase off first, with openssl pkey -in OLD -out NEW")
 
 
 def _new_key(kind: int, size: int) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import secrets
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from functools import wraps
+from typing import Any, ParamSpec, TypeAlias
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
@@ -18,6 +20,7 @@ from wirebook.ssl.errors import TLSError, reasons
 from wirebook.ssl.parameters import TLSVersion, accepted_by, defaultCiphers, set_ciphers
 from wirebook.ssl.trust import OpenSSLCertificateAuthorities, as_trust_root
 
+P = ParamSpec("P")
 VersionRange: TypeAlias = tuple[TLSVersion, TLSVersion | None]
 
 # Seconds that a handshake may take.
@@ -34,6 +37,21 @@ _EXCLUSIVE = (
     ("raiseMinimumTo", "insecurelyLowerMinimumTo"),
     ("method", "lowerMaximumSecurityTo"),
 )
+
+
+def _refusing_pairs(init: Callable[P, None]) -> Callable[P, None]:
+    """`init`, but it raises `TypeError` when it is given both arguments of a pair, even with the default values."""
+    signature = inspect.signature(init)
+
+    @wraps(init)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> None:
+        given = signature.bind(*args, **kwargs).arguments
+        for one, other in _EXCLUSIVE:
+            if one in given and other in given:
+                raise TypeError(f"{one} and {other} are mutually exclusive: give CertificateOptions one of them")
+        init(*args, **kwargs)
+
+    return checked
 
 
 class CertificateOptions:
@@ -59,15 +77,16 @@ class CertificateOptions:
 
     _context: SSL.Context | None = None
 
+    @_refusing_pairs
     def __init__(  # noqa: PLR0913 - as in Twisted
         self,
         privateKey: Any = None,
         certificate: Any = None,
         method: int | None = None,
-        verify: bool | None = None,
+        verify: bool = False,
         caCerts: Sequence[crypto.X509] | None = None,
         verifyDepth: int = 9,
-        requireCertificate: bool | None = None,
+        requireCertificate: bool = True,
         verifyOnce: bool = True,
         enableSingleUseKeys: bool = True,
         enableSessions: bool = False,
@@ -85,7 +104,6 @@ class CertificateOptions:
         handshakeTimeout: float | None = HANDSHAKE_TIMEOUT,
         keylog: str | os.PathLike[str] | None = None,
     ) -> None:
-        _refuse_pairs(locals())
         self.privateKey = privateKey
         self.certificate = certificate
         self.extraCertChain = list(extraCertChain or ())
@@ -102,8 +120,8 @@ class CertificateOptions:
         )
         if method is not None:
             self._versions = None
-            warnings.warn(_METHOD_IS_OUTDATED, DeprecationWarning, stacklevel=2)
-        self._set_trust(bool(verify), caCerts, requireCertificate is not False, trustRoot)
+            warnings.warn(_METHOD_IS_OUTDATED, DeprecationWarning, stacklevel=3)
+        self._set_trust(bool(verify), caCerts, bool(requireCertificate), trustRoot)
         self._acceptable_protocols = list(acceptableProtocols or ())
         self._context_for_name = contextForServerName
         # Finds out now whether any cipher is left.
@@ -226,12 +244,6 @@ class CertificateOptions:
                 return protocol
         # An exception here sends the alert that RFC 7301, section 3.2, asks for.
         raise TLSError(f"no common application protocol: the peer speaks {list(offered)}, this side {accepted}")
-
-
-def _refuse_pairs(arguments: Mapping[str, Any]) -> None:
-    for one, other in _EXCLUSIVE:
-        if arguments[one] is not None and arguments[other] is not None:
-            raise TypeError(f"{one} and {other} are mutually exclusive: give CertificateOptions one of them")
 
 
 def version_range(at_least: TLSVersion | None, lowered: TLSVersion | None, at_most: TLSVersion | None) -> VersionRange:

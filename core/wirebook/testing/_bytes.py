@@ -173,6 +173,24 @@ class _ProducerChecks(Harness):
             self.round_trip(other, one)
             equal(producer.asked, ["resume"] * 20)
 
+    def test_a_pull_producer_waits_for_a_peer_that_does_not_read(self) -> None:
+        with self.parties() as (one, other):
+            producer = Producer(one.transport, [pattern(100_000)] * (self.flood // 100_000))
+            other.do("pauseProducing")
+            one.do("registerProducer", producer, False)
+            self.stands_still(lambda: len(producer.asked))
+            assert producer.pieces, f"a pull producer was asked for {self.flood} bytes that nobody read"
+
+    def test_a_file_waits_for_a_peer_that_does_not_read(self) -> None:
+        with TemporaryFile() as file, self.parties() as (one, other):
+            if not hasattr(one.transport, "writeFile"):
+                return
+            file.truncate(self.flood)
+            other.do("pauseProducing")
+            one.do("writeFile", file, 0, self.flood)
+            self.stands_still(lambda: one.transport.bytesSent)
+            assert one.transport.bytesSent < self.flood, f"{self.flood} bytes of a file were sent that nobody read"
+
     def test_losing_the_connection_waits_for_the_producer(self) -> None:
         pieces = [pattern(5000) for _ in range(20)]
         wanted = b"".join(pieces)

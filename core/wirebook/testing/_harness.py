@@ -183,6 +183,7 @@ class Harness:
     half_closes = True
     tells_resets = True
     counts_plainly = True
+    sends_late_writes = True
     large = 1 << 20
     flood = 48 << 20
     patience = 10.0
@@ -200,6 +201,14 @@ class Harness:
         deadline = time.monotonic() + self.patience
         while not condition():
             assert time.monotonic() < deadline, f"it did not happen within {self.patience} s: {what}"
+            self.pass_time()
+
+    def stands_still(self, amount: Callable[[], int]) -> None:
+        """Wait until `amount` grows no more, as far as one can tell."""
+        before, rounds = -1, 0
+        while rounds < 20:
+            rounds = rounds + 1 if amount() == before else 0
+            before = amount()
             self.pass_time()
 
     @contextmanager

@@ -21,7 +21,8 @@ class StreamConformance(_ByteChecks, _ProducerChecks, _EndChecks, _HalfCloseChec
 
     - ``half_closes``: one direction can be closed alone;
     - ``tells_resets``: the peer of an aborted connection is told `ConnectionLost`;
-    - ``counts_plainly``: the handle counts what the protocols write, not what encryption makes of it.
+    - ``counts_plainly``: the handle counts what the protocols write, not what encryption makes of it;
+    - ``sends_late_writes``: what is written after `loseConnection`, while the connection stands, is sent too.
 
     ``large`` is how many bytes a large write has, ``flood`` how many are written at most until a producer is paused,
     ``patience`` how many seconds anything may take.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
+from wirebook.error import ServiceNameUnknownError
 from wirebook.reactor.timers import check_delay
 
 # Where a port listens unless an interface is named.
@@ -20,15 +22,27 @@ def check_port(port: Any, lowest: int) -> int:
     return port
 
 
-def check_destination(verb: str, host: Any, port: Any, timeout: Any, bindAddress: Any) -> None:
-    """Raise `TypeError` or `ValueError` unless ``verb(host, port, ...)`` can connect with these."""
+def check_tcp_port(port: Any, lowest: int) -> int:
+    """As `check_port`, for TCP, where `port` may be a service's name, such as "http". `ServiceNameUnknownError`."""
+    if isinstance(port, str):
+        try:
+            port = socket.getservbyname(port, "tcp")
+        except OSError as error:
+            raise ServiceNameUnknownError(
+                string=f"the port {port!r} is the name of no service that this system knows: use its number"
+            ) from error
+    return check_port(port, lowest)
+
+
+def check_destination(verb: str, host: Any, port: Any, timeout: Any, bindAddress: Any) -> int:
+    """The number of `port`. An error unless ``verb(host, port, ...)`` can connect with these."""
     if not isinstance(host, str) or not host:
         raise TypeError(f"{verb}() takes a host name or address as a str, not {host!r}")
     if timeout is not None:
         check_delay(timeout)
     if bindAddress is not None:
         _check_address(bindAddress)
-    check_port(port, 1)
+    return check_tcp_port(port, 1)
 
 
 def _check_address(address: Any) -> None:

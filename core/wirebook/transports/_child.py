@@ -378,8 +378,10 @@ class BaseProcess:
 
 def signal_number(signalID: str | int) -> int:
     """The number of a signal, from its name with or without SIG, or from itself."""
-    if not isinstance(signalID, str):
+    if isinstance(signalID, int):
         return signalID
+    if not isinstance(signalID, str):
+        raise TypeError(f'a signal is a name such as "TERM" or a number, not {signalID!r}')
     name = signalID if signalID.startswith("SIG") else f"SIG{signalID}"
     try:
         return signal.Signals[name]

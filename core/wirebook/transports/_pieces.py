@@ -85,7 +85,7 @@ class RightsPiece(Piece):
     __slots__ = ("data", "descriptors")
     in_memory = True
 
-    def __init__(self, data: bytes, descriptors: list[int]) -> None:
+    def __init__(self, data: bytes | memoryview, descriptors: list[int]) -> None:
         super().__init__()
         self.data = data
         self.descriptors = descriptors

@@ -33,6 +33,26 @@ class Securing(Writing):
         secure(self, contextFactory, (self.role == "client") == bool(normal), getattr(self.protocol, "factory", None))
         self._require_layer("start TLS").start()
 
+    @in_turn
+    def loseConnection(self) -> None:
+        """Close after what is queued was sent, and after a registered producer has finished.
+
+        With TLS, what is written after this is dropped, unless it comes from that producer.
+        """
+        super().loseConnection()
+        self._drop_what_follows()
+
+    @in_turn
+    def unregisterProducer(self) -> None:
+        """The producer has finished; a `loseConnection` that waited for it goes on."""
+        super().unregisterProducer()
+        self._drop_what_follows()
+
+    def _drop_what_follows(self) -> None:
+        if self._layer is not None and self.disconnecting and self._producer is None:
+            self._write_closed = True
+            self._direct = False
+
     def _secured(self) -> None:
         """The handshake is done: tell, and send what waited for it. Called by the layer."""
         if self.tap is not None:
@@ -52,7 +72,10 @@ class Securing(Writing):
         self.bytesReceived += len(data)
         if self.tap is not None:
             self.tap.data("received", data)
-        self._tell("dataReceived", data)
+        try:
+            self.context.copy().run(self.protocol.dataReceived, data)
+        except (Exception, KeyboardInterrupt):
+            self._protocol_raised("dataReceived")
 
     @property
     def getPeerCertificate(self) -> Any:

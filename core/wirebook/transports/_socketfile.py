@@ -44,10 +44,12 @@ def unix_connect_error(error: OSError, target: str) -> Exception:
 class SocketFile:
     """The name `name` of a socket of one kind, and its file, if it has one, with the permissions `mode`.
 
-    `advice` is what to do about a file that a crashed server left.
+    `advice` is what to do about a file that a crashed server left. Raises `TypeError` for what are no permissions.
     """
 
     def __init__(self, name: bytes, mode: int, kind: socket.SocketKind, advice: str = "") -> None:
+        if isinstance(mode, bool) or not isinstance(mode, int):
+            raise TypeError(f"mode are the permissions of a socket's file, a number such as 0o600, not {mode!r}")
         self.name = name
         self.mode = mode
         self.kind = kind

@@ -48,6 +48,9 @@ class Command:
         listed = isinstance(self.args, Sequence) and not isinstance(self.args, str | bytes)
         if not listed or not all(isinstance(word, str | bytes) for word in self.args):
             raise TypeError(f"args are a list of words (str or bytes), the program's name first, not {self.args!r}")
+        for name, number in (("uid", self.uid), ("gid", self.gid)):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+                raise ValueError(f"{name} is a number of the system, 0 or more, or None for ours, not {number!r}")
 
     @property
     def label(self) -> str:

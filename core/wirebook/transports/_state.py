@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -81,6 +82,14 @@ def _innermost(outside: Any, attribute: str) -> Any:
     return outside
 
 
+def _address(get: Callable[[], Any]) -> Any:
+    try:
+        return get()
+    except NotImplementedError:
+        # Beneath there may be something that is no place on a network, a process for example.
+        return None
+
+
 class CarrierName:
     """The name of a stream's transport: its class's own, but "TLS" while there is a layer on it."""
 
@@ -100,6 +109,7 @@ class StreamState:
         "_close_waiters",
         "_direct",
         "_fd",
+        "_half_closing",
         "_label",
         "_layer",
         "_mask",
@@ -115,6 +125,7 @@ class StreamState:
         "_told_of_late_write",
         "_write_closed",
         "born",
+        "bufferSize",
         "bytesReceived",
         "bytesSent",
         "connected",
@@ -130,7 +141,6 @@ class StreamState:
     kind = "connection"
     transportName = ""
     role = ""
-    bufferSize = 65536
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -159,6 +169,7 @@ class StreamState:
         self._read_closed = False
         self._direct = False
         self._write_closed = False
+        self._half_closing = False
         self._out: deque[Any] | None = None
         self._out_size = 0
         self._producer: Any = None
@@ -169,8 +180,19 @@ class StreamState:
         self._told_of_backlog = False
         self._told_of_late_write = False
         self.writeLimits = WriteLimits.default
+        self.bufferSize = 65536
+
+    @property
+    def _below(self) -> Any:
+        """What carries the bytes: the channel, or what the layer has beneath it."""
+        return self._channel if self._layer is None else self._layer.below
 
     # --- what the poller is asked for ----------------------------------------------------------------
+
+    @property
+    def mask(self) -> int:
+        """What the poller watches for; as long as it watches."""
+        return self._mask
 
     def fileno(self) -> int:
         """The descriptor's number, -1 when there is none."""
@@ -253,12 +275,12 @@ class StreamState:
     @property
     def localAddress(self) -> Any:
         """The address of this end, None while there is none."""
-        return self.getHost()
+        return _address(self.getHost)
 
     @property
     def peerAddress(self) -> Any:
         """The address of the other end, None while there is none."""
-        return self.getPeer()
+        return _address(self.getPeer)
 
     @property
     def state(self) -> str:

@@ -9,6 +9,9 @@ from wirebook.ssl.errors import TLSError, in_words, reasons
 from wirebook.transports._tlssending import RECORD, TLSSending
 
 _HEADER = 5
+# How much is read at once while it comes that fast: 7 full records, just below the size at which the C library maps
+# each piece of memory anew.
+_BULK = 7 * (RECORD + 22)
 
 
 class TLSReceiving(TLSSending):
@@ -24,7 +27,7 @@ class TLSReceiving(TLSSending):
         if self._unread:
             return self._read_records()
         try:
-            data: bytes = self._below.recv(size)
+            data: bytes = self.below.recv(_BULK if self._flooded else size)
         except (BlockingIOError, InterruptedError):
             raise
         except OSError:
@@ -34,40 +37,48 @@ class TLSReceiving(TLSSending):
             raise
         if not data:
             return self._cut()
+        self._flooded = len(data) >= size
         self.connection.bio_write(data)
         if self._aligned and len(data) > _HEADER and (data[3] << 8 | data[4]) == len(data) - _HEADER:
-            # Exactly one record, as nearly always: to ask whether there is more would cost an exception.
-            try:
-                return self.connection.recv(len(data))  # type: ignore[no-any-return]
-            except SSL.WantReadError:
-                pass
-            except SSL.Error as error:
-                return self._ended_with(error)
+            # Exactly one record, as nearly always where messages are short.
+            complete = 1
         else:
-            self._follow(data)
+            complete = self._follow(data)
         if not self.established:
             self._handshake()
-        return self._read_records()
+            complete = 0
+        return self._read_records(complete)
 
-    def _follow(self, data: bytes) -> None:
-        """Go from record to record, to know whether OpenSSL holds a part of one when it has read `data`."""
+    def _follow(self, data: bytes) -> int:
+        """Go from record to record; how many are complete with `data`, and where the one after them ends."""
         if self._head:
             data = self._head + data
         at, size = self._skip, len(data)
+        complete = int(0 < at <= size)
         while at + _HEADER <= size:
             at += _HEADER + (data[at + 3] << 8 | data[at + 4])
+            complete += at <= size
         self._head = data[at:]
         self._skip = max(at - size, 0)
         self._aligned = self.established and at == size
+        return complete
 
-    def _read_records(self) -> bytes:
-        """Deliver all that OpenSSL has; BlockingIOError after that, or what `recv` returns or raises at the end."""
+    def _read_records(self, complete: int = 0) -> bytes:
+        """Deliver what OpenSSL has: `complete` records, or what there is; returns the last of them, or as `recv`.
+
+        To know how many there are saves two exceptions: OpenSSL need not be asked whether there is more, and when
+        each has brought data, none was a message that it has to answer.
+        """
         stream, recv = self._stream, self.connection.recv
         self._unread = False
         try:
             # Each at once: to collect them, or even put them together, takes longer than the calls.
             while stream._reading:
-                stream._deliver(recv(RECORD))
+                data: bytes = recv(RECORD)
+                if complete == 1:
+                    return data
+                complete -= 1
+                stream._deliver(data)
         except SSL.WantReadError:
             pass
         except SSL.Error as error:

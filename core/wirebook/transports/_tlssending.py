@@ -42,8 +42,8 @@ class TLSSending:
     __slots__ = (
         "__weakref__",
         "_aligned",
-        "_below",
         "_ended",
+        "_flooded",
         "_goodbye_said",
         "_head",
         "_is_client",
@@ -58,6 +58,7 @@ class TLSSending:
         "_stream",
         "_timer",
         "_unread",
+        "below",
         "connection",
         "established",
         "factory",
@@ -66,9 +67,11 @@ class TLSSending:
         "timeout",
     )
 
+    connection: SSL.Connection
+
     def __init__(self, stream: Securing, is_client: bool, wrapped_factory: Any = None) -> None:
         self._stream: Any = stream
-        self._below = stream._channel
+        self.below = stream._channel
         self._is_client = is_client
         self.factory: Any = Wrapping(wrapped_factory)
         self.established = False
@@ -79,15 +82,11 @@ class TLSSending:
         self._owed = 0
         self._head = b""
         self._skip = 0
-        self._aligned = False
+        self._aligned = self._flooded = False
         self._ended = self._goodbye_said = self._peer_said_goodbye = False
         self._started = self._shut_down_later = self._parting = self._unread = False
         self._refusal: Failure | None = None
         self._timer: DelayedCall | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        # Socket options, addresses and the descriptor are the carrier's.
-        return getattr(self._below, name)
 
     def send(self, data: Any) -> int:
         """As a socket's: how many bytes of `data` are on their way. Raises BlockingIOError, and OSError."""
@@ -106,7 +105,7 @@ class TLSSending:
             data = memoryview(data)[:CHUNK]
         encrypted = self._encrypt(data)
         try:
-            sent = self._below.send(encrypted)
+            sent = self.below.send(encrypted)
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent == len(encrypted):
@@ -163,7 +162,7 @@ class TLSSending:
         """Send what is encrypted already; whether all of it went. Raises OSError."""
         if self._raw:
             try:
-                self._raw = memoryview(self._raw)[self._below.send(self._raw) :]
+                self._raw = memoryview(self._raw)[self.below.send(self._raw) :]
             except (BlockingIOError, InterruptedError):
                 return False
         return not self._raw
@@ -180,8 +179,7 @@ class TLSSending:
         except OSError as error:
             self._raw = b""
             # The peer is gone; what it has sent before may say why, so reading finds the end.
-            if not self._stream._write_closed:
-                self._stream._write_broke(error)
+            self._stream._write_broke(error)
 
     def wants_write(self, queued: object) -> bool:
         """Whether the stream is to wait for room, when it has `queued` this."""

@@ -66,8 +66,12 @@ class Writing(Ending):
             self._enqueue(memoryview(data)[sent:])
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send several pieces as one."""
-        self.write(b"".join(data))
+        """Send several pieces as one. Raises `TypeError` when one of them is no bytes."""
+        try:
+            whole = b"".join(data)
+        except TypeError as error:
+            raise TypeError(f"writeSequence() takes pieces of bytes: {error}; encode text with .encode()") from None
+        self.write(whole)
 
     @in_turn
     def writeFile(self, file: IO[bytes], offset: int, count: int, whole: bool = True) -> None:
@@ -269,9 +273,11 @@ class Writing(Ending):
 
     @in_turn
     def unregisterProducer(self) -> None:
-        """The producer has finished; a `loseConnection` that waited for it goes on."""
+        """The producer has finished; a `loseConnection` or `loseWriteConnection` that waited for it goes on."""
         self._producer = None
         self._streaming = False
+        if self._half_closing:
+            self.loseWriteConnection()
         if self.connected and self.disconnecting and not self._out:
             self._end_soon(Failure(ConnectionDone()))
 
@@ -279,8 +285,14 @@ class Writing(Ending):
 
     @in_turn
     def loseWriteConnection(self) -> None:
-        """Close the sending direction after what is queued was sent; receiving goes on."""
+        """Close the sending direction after what is queued was sent and a registered producer has finished.
+
+        Receiving goes on. Without a producer, what is written after this is dropped.
+        """
         if self.disconnected or self._write_closed:
+            return
+        self._half_closing = self._producer is not None
+        if self._half_closing:
             return
         self._write_closed = True
         self._direct = False
@@ -298,10 +310,10 @@ class Writing(Ending):
         except OSError as error:
             self._end(Failure(ConnectionLost(f"half-close failed: {describe(error)}")))
             return
+        if lives_half_closed(self.protocol):
+            self._tell("writeConnectionLost")
         if self._read_closed:
             self._end(Failure(ConnectionDone()))
-        elif lives_half_closed(self.protocol):
-            self._tell("writeConnectionLost")
 
     def _half_close(self) -> None:
         """Close the sending direction of the channel; transports that can override it."""

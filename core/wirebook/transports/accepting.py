@@ -38,6 +38,8 @@ class AcceptingPort:
     peerAddress = None
 
     def __init__(self, reactor: ReactorBase, factory: IProtocolFactory, backlog: int) -> None:
+        if isinstance(backlog, bool) or not isinstance(backlog, int):
+            raise TypeError(f"backlog is the number of connections that may wait, not {backlog!r}")
         self.reactor = reactor
         self.factory = factory
         self.backlog = backlog
@@ -114,6 +116,11 @@ class AcceptingPort:
     def fileno(self) -> int:
         """The descriptor's number, -1 when it is closed."""
         return -1 if self._socket is None else self._socket.fileno()
+
+    @property
+    def mask(self) -> int:
+        """What the poller watches for; as long as it watches."""
+        return READ if self.state == "listening" else 0
 
     def doRead(self) -> None:
         """Accept what waits; called by the reactor."""

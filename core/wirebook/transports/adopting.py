@@ -16,6 +16,7 @@ from wirebook.error import UnsupportedAddressFamily, UnsupportedSocketType
 from wirebook.interfaces import IProtocolFactory
 from wirebook.protocol import check_factory
 from wirebook.reactor.loop import ReactorBase
+from wirebook.transports._ends import End
 from wirebook.transports.listening import Port
 from wirebook.transports.tcp import Connection
 from wirebook.transports.unix import UNIXConnection, UNIXPort
@@ -56,7 +57,7 @@ def _taken(port: AdoptedPort | AdoptedUNIXPort) -> socket.socket:
     return sock
 
 
-class AdoptedConnection(Connection):
+class AdoptedConnection(End, Connection):
     """A TCP connection that stood before; ``factory`` has built its protocol."""
 
     __slots__ = ("_factory",)
@@ -73,7 +74,7 @@ class AdoptedConnection(Connection):
         return self._factory
 
 
-class AdoptedUNIXConnection(UNIXConnection):
+class AdoptedUNIXConnection(End, UNIXConnection):
     """A UNIX-domain connection that stood before; ``factory`` has built its protocol."""
 
     __slots__ = ("_factory",)

@@ -118,7 +118,7 @@ class ConditionedTransport(MemoryTransport):
             self._end(reason)
         else:
             self._reason = reason
-            self._channel.peer.close()
+            self._below.peer.close()
 
 
 class Relay(Protocol):
@@ -384,6 +384,11 @@ def conditions(
     unknown = both.keys() - Conditions.__slots__
     if unknown:
         raise TypeError(f"there is no condition {min(unknown)!r}: choose from {', '.join(Conditions.__slots__)}")
+    for name, one in (("incoming", incoming), ("outgoing", outgoing)):
+        if not isinstance(one, Conditions | None):
+            raise TypeError(f"{name} is {one!r}, and should be a Conditions(...), or None for what holds for both")
+    if clock is not None and not hasattr(clock, "callLater"):
+        raise TypeError(f"a clock has callLater(), as a reactor or a Clock() has; {clock!r} has not")
     shape = Conditions(**both)
     setting = Setting(incoming or shape, outgoing or shape, seed, clock)
     return cast("T", setting.apply(target))

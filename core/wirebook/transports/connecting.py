@@ -7,11 +7,10 @@ from contextvars import copy_context
 from typing import Any
 
 from wirebook.address import IPv4Address
-from wirebook.deferred import CancelledError, Deferred
+from wirebook.deferred import Deferred
 from wirebook.error import (
     ConnectBindError,
     ConnectionDone,
-    DNSLookupError,
     NotConnectingError,
     TimeoutError,
     UserError,
@@ -100,9 +99,7 @@ class Connector:
 
     def _lookup_failed(self, failure: Failure) -> None:
         self._lookup = None
-        if not failure.check(CancelledError):
-            failure.trap(DNSLookupError)
-            self.attempt_failed(failure)
+        self.attempt_failed(failure)
 
     def _timed_out(self) -> None:
         self.attempt_failed(

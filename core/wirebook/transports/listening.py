@@ -10,7 +10,7 @@ from wirebook.error import CannotListenError
 from wirebook.interfaces import IProtocolFactory
 from wirebook.reactor.loop import ReactorBase
 from wirebook.transports.accepting import AcceptingPort
-from wirebook.transports.tcp import Server, family_of
+from wirebook.transports.tcp import Server, bindable, family_of
 
 
 class Port(AcceptingPort):
@@ -51,10 +51,7 @@ class Port(AcceptingPort):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
-            # A scope ("fe80::1%eth0") is a number to the system, which getaddrinfo knows.
-            scoped = family == socket.AF_INET6 and "%" in self.interface
-            place = socket.getaddrinfo(self.interface, self._port, family)[0][4] if scoped else None
-            sock.bind(place or (self.interface, self._port))
+            sock.bind(bindable(self.interface, self._port, family))
             sock.listen(self.backlog)
             return sock, from_sockaddr(sock.getsockname())
         except BaseException:

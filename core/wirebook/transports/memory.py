@@ -26,8 +26,7 @@ from wirebook.protocol import OneConnection, check_factory
 from wirebook.reactor.handles import Handles
 from wirebook.reactor.timers import check_delay
 from wirebook.transports._channel import CAPACITY, MemoryChannel, channel_pair, os_error
-from wirebook.transports._client import ConnectingEnd
-from wirebook.transports._state import factory_label
+from wirebook.transports._ends import AcceptedEnd, ConnectingEnd
 from wirebook.transports.accepting import AcceptingPort
 from wirebook.transports.connecting import Connector
 from wirebook.transports.stream import StreamTransport
@@ -73,7 +72,7 @@ class MemoryTransport(StreamTransport):
             self.reactor.call_soon(MemoryTransport._serve, self)
 
     def _something_to_do(self) -> bool:
-        channel = self._channel
+        channel = self._below
         if self.disconnected or channel is None:
             return False
         if self._wants_read() and channel.readable:
@@ -85,7 +84,7 @@ class MemoryTransport(StreamTransport):
         self._due = False
         if self.disconnected:
             return
-        channel = self._channel
+        channel = self._below
         if self._wants_read() and channel.readable:
             self._dispatch("read", self.doRead)
         if not self.disconnected and self._wants_write() and channel.writable:
@@ -145,25 +144,14 @@ def memory_pair(
     return one, two
 
 
-class MemoryServer(MemoryTransport):
+class MemoryServer(AcceptedEnd, MemoryTransport):
     """The server's end of a connection; ``port`` is the `MemoryPort` that accepted it."""
 
     __slots__ = ("port",)
-    role = "server"
 
     def __init__(self, port: MemoryPort, channel: MemoryChannel, peer: MemoryAddress) -> None:
         self.port = port
         super().__init__(port.reactor, channel, port.getHost(), peer, port.context)
-
-    @property
-    def factory(self) -> Any:
-        """The factory that built the protocol."""
-        return self.port.factory
-
-    def _end(self, reason: Failure | None) -> None:
-        if not self.disconnected:
-            self.port.connection_ended(self)
-        super()._end(reason)
 
 
 class MemoryClient(ConnectingEnd, MemoryTransport):
@@ -174,11 +162,6 @@ class MemoryClient(ConnectingEnd, MemoryTransport):
     def __init__(self, connector: Connector) -> None:
         self.connector = connector
         super().__init__(connector.reactor, None, None, connector.getDestination(), connector.context)
-
-    @property
-    def label(self) -> str:
-        """The name of the protocol's class, or of what its factory will build."""
-        return super().label if self.connected or self._label else factory_label(self.factory)
 
     def attempt(self) -> None:
         """Connect, or find nobody there; the connector hears of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import termios
 from collections.abc import Mapping, Sequence
@@ -113,13 +114,18 @@ class PTYProcess(BaseProcess):
 
     @in_turn
     def getWindowSize(self) -> tuple[int, int]:
-        """The terminal's size as (rows, columns)."""
-        return termios.tcgetwinsize(self._fd)
+        """The terminal's size as (rows, columns). Raises OSError when it is closed."""
+        return termios.tcgetwinsize(self._open_terminal())
 
     @in_turn
     def setWindowSize(self, rows: int, columns: int) -> None:
-        """Set the terminal's size; the process is told (SIGWINCH)."""
-        termios.tcsetwinsize(self._fd, (rows, columns))
+        """Set the terminal's size; the process is told (SIGWINCH). Raises OSError when it is closed."""
+        termios.tcsetwinsize(self._open_terminal(), (rows, columns))
+
+    def _open_terminal(self) -> int:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, f"the terminal of {self!r} is closed")
+        return self._fd
 
     def closeStdin(self) -> None:
         """Nothing: a terminal can only be closed as a whole (`loseConnection`); a program ends at ``b"\\x04"``."""
@@ -141,12 +147,41 @@ class PTYProcess(BaseProcess):
 
 def check_fds(childFDs: ChildFDs) -> ChildFDs:
     """`childFDs` if it is such a mapping; otherwise the error says what is wrong with it."""
+    if not isinstance(childFDs, Mapping):
+        raise TypeError(f"childFDs is a mapping such as {{0: 'w', 1: 'r', 2: 'r'}}, not {childFDs!r}")
     for number, what in childFDs.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise ValueError(f"a key of childFDs is a descriptor of the child, 0 or more, not {number!r}")
         if what not in ("r", "w") and (isinstance(what, bool) or not isinstance(what, int) or what < 0):
             raise ValueError(f"childFDs[{number}] is 'r', 'w' or a descriptor of this process, not {what!r}")
     return childFDs
+
+
+def check_protocol(protocol: Any) -> None:
+    """Raise `TypeError` unless `protocol` can be a process's; None can."""
+    if isinstance(protocol, type) or not (protocol is None or hasattr(protocol, "makeConnection")):
+        hint = f", for example {protocol.__name__}()" if isinstance(protocol, type) else ""
+        raise TypeError(f"spawnProcess() takes an instance of a ProcessProtocol{hint}, not {protocol!r}")
+
+
+def environment(env: Mapping[Any, Any] | None) -> dict[Any, Any]:
+    """All of a child's environment, where None stands for ours. `TypeError` for what is none."""
+    if env is None:
+        return dict(os.environ)
+    if not isinstance(env, Mapping):
+        raise TypeError(f"env is a mapping of names to values, or None for ours, not {env!r}")
+    for name, value in env.items():
+        if not isinstance(name, str | bytes) or not isinstance(value, str | bytes | os.PathLike):
+            raise TypeError(f"env has the value {value!r} for {name!r}: both should be str or bytes")
+    return dict(env)
+
+
+def _given_terminal(usePTY: Any) -> Sequence[Any] | None:
+    if not isinstance(usePTY, tuple | list):
+        return None
+    if len(usePTY) < 2:
+        raise ValueError(f"usePTY is True or (our side, the process's side) of a terminal, not {usePTY!r}")
+    return usePTY
 
 
 class ProcessMethods(ReactorBase):
@@ -181,11 +216,10 @@ class ProcessMethods(ReactorBase):
 
         At the reactor's shutdown a process that still runs is ended, see ``closeHandle()``.
         """
-        command = Command(
-            executable, args or [os.fspath(executable)], dict(os.environ if env is None else env), path, uid, gid
-        )
+        check_protocol(processProtocol)
+        command = Command(executable, args or [os.fspath(executable)], environment(env), path, uid, gid)
         if not usePTY:
             return Process(self, processProtocol, command, STANDARD_FDS if childFDs is None else childFDs)
         if childFDs is not None:
             raise ValueError("childFDs cannot be used with usePTY: with a terminal there are no pipes")
-        return PTYProcess(self, processProtocol, command, None if usePTY in (True, 1) else usePTY)  # type: ignore[arg-type]
+        return PTYProcess(self, processProtocol, command, _given_terminal(usePTY))

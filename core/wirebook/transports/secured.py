@@ -11,14 +11,14 @@ from wirebook.interfaces import IClientFactory, IProtocolFactory
 from wirebook.logger import report_failure
 from wirebook.protocol import check_factory
 from wirebook.reactor.loop import ReactorBase
-from wirebook.transports._checks import LOOPBACK, check_destination, check_port
+from wirebook.transports._checks import LOOPBACK, check_destination, check_tcp_port
 from wirebook.transports.connecting import Connector
 from wirebook.transports.listening import Port
-from wirebook.transports.tcp import Client, Connection, Server
+from wirebook.transports.tcp import Client, Server
 from wirebook.turn import in_turn
 
 
-def _put_tls_on(connection: Connection, options: Any) -> Failure | None:
+def _put_tls_on(connection: Server | Client, options: Any) -> Failure | None:
     """Put TLS on a connection that is about to begin. What that raises is reported, and returned."""
     from wirebook.transports.tls import secure
 
@@ -111,7 +111,7 @@ class TLSMethods(ReactorBase):
 
         check_factory(factory, "listenSSL")
         check_options(contextFactory, is_client=False)
-        listening = SecurePort(self, check_port(port, 0), factory, contextFactory, backlog, interface or LOOPBACK)
+        listening = SecurePort(self, check_tcp_port(port, 0), factory, contextFactory, backlog, interface or LOOPBACK)
         listening.startListening()
         return listening
 
@@ -134,8 +134,8 @@ class TLSMethods(ReactorBase):
 
         check_factory(factory, "connectSSL", client=True)
         check_options(contextFactory, is_client=True)
-        check_destination("connectSSL", host, port, timeout, bindAddress)
-        connector = SecureConnector(self, host, port, factory, timeout, bindAddress)
+        number = check_destination("connectSSL", host, port, timeout, bindAddress)
+        connector = SecureConnector(self, host, number, factory, timeout, bindAddress)
         connector.contextFactory = contextFactory
         connector.connect()
         return connector

@@ -4,8 +4,8 @@ The rules that hold for all of them:
 
 - A write goes to the operating system at once; only what it does not take is queued. So an echo costs one
   call per direction, and a queue exists only while the peer is slower than the program.
-- One event reads at most `READ_SIZE` bytes and one event writes at most one vector: level-triggered polling
-  brings the rest in the next batch, so a fast peer cannot starve the others.
+- One event reads at most `READ_SIZE` bytes (TLS up to twice as many) and one event writes at most one vector:
+  level-triggered polling brings the rest in the next batch, so a fast peer cannot starve the others.
 - ``connectionLost`` is never called from inside a method that the protocol called. Ends that the program
   asks for, and broken writes, are delivered at the end of the iteration.
 - When a write breaks, what the peer had sent before is still read: the read side reports the end.
@@ -13,9 +13,10 @@ The rules that hold for all of them:
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
-from wirebook.error import ConnectionDone, ConnectionLost, describe
+from wirebook.error import ConnectionDone, ConnectionLost, NotListeningError, describe
 from wirebook.failure import Failure
 from wirebook.transports._securing import Securing
 from wirebook.transports._state import UNWATCHED, lives_half_closed
@@ -121,3 +122,22 @@ class StreamTransport(Securing):
     def stopProducing(self) -> None:
         """As `loseConnection`."""
         self.loseConnection()
+
+
+class SocketTransport(StreamTransport):
+    """A stream over a socket."""
+
+    __slots__ = ()
+
+    def getHandle(self) -> Any:
+        """The socket itself; with TLS, OpenSSL's connection."""
+        return self._require_socket() if self._layer is None else self._layer.connection
+
+    def _require_socket(self) -> socket.socket:
+        if self.disconnected or self._channel is None:
+            raise NotListeningError(f"{self.describe()} has no socket (any more)")
+        sock: socket.socket = self._below
+        return sock
+
+    def _half_close(self) -> None:
+        self._channel.shutdown(socket.SHUT_WR)

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from wirebook.address import IPAddress, from_sockaddr
 from wirebook.error import (
-    NotListeningError,
     describe,
 )
-from wirebook.failure import Failure
 from wirebook.reactor.loop import ReactorBase
-from wirebook.transports._client import ConnectingEnd
-from wirebook.transports._state import factory_label
-from wirebook.transports.stream import StreamTransport
+from wirebook.transports._ends import AcceptedEnd, ConnectingEnd
+from wirebook.transports.stream import SocketTransport
 from wirebook.turn import in_turn
 
 if TYPE_CHECKING:
@@ -39,7 +36,14 @@ def family_of(host: str) -> socket.AddressFamily | None:
     return None
 
 
-class Connection(StreamTransport):
+def bindable(host: str, port: int, family: int) -> Any:
+    """What ``bind()`` takes for this place; a scope ("fe80::1%eth0") is a number to the system."""
+    if family == socket.AF_INET6 and "%" in host:
+        return socket.getaddrinfo(host, port, family)[0][4]
+    return host, port
+
+
+class Connection(SocketTransport):
     """A TCP connection; see `StreamTransport`. Small segments are sent at once (TCP_NODELAY is on)."""
 
     __slots__ = ("_host", "_peer")
@@ -54,20 +58,10 @@ class Connection(StreamTransport):
         self._peer: Any = peer
         reactor.handles.opened(self)
 
-    @property
-    def factory(self) -> Any:
-        """The factory of the protocol."""
-        raise NotImplementedError
-
-    @property
-    def label(self) -> str:
-        """The name of the protocol's class, or of what its factory will build."""
-        return super().label if self.connected or self._label else factory_label(self.factory)
-
     def getHost(self) -> Any:
         """The address of this end."""
         if self._host is None and not self.disconnected and self._channel is not None:
-            self._host = from_sockaddr(self._channel.getsockname())
+            self._host = from_sockaddr(self._below.getsockname())
         return self._host
 
     def getPeer(self) -> Any:
@@ -83,68 +77,46 @@ class Connection(StreamTransport):
             # Some systems do not tell the name of a socket that was reset.
             self._host = None
 
-    def getHandle(self) -> Any:
-        """The socket itself; with TLS, OpenSSL's connection."""
-        return self._require_channel() if self._layer is None else self._layer.connection
-
-    def _require_channel(self) -> socket.socket:
-        if self.disconnected or self._channel is None:
-            raise NotListeningError(f"{self.describe()} has no socket (any more)")
-        sock: socket.socket = self._channel
-        return sock
-
     @in_turn
     def getTcpNoDelay(self) -> bool:
         """Whether small segments are sent at once."""
-        return bool(self._require_channel().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return bool(self._require_socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     @in_turn
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Send small segments at once (on, as from the start) or let Nagle's algorithm gather them (off)."""
-        self._require_channel().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, bool(enabled))
+        self._require_socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, bool(enabled))
 
     @in_turn
     def getTcpKeepAlive(self) -> bool:
         """Whether the system probes an idle connection."""
-        return bool(self._require_channel().getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        return bool(self._require_socket().getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
     @in_turn
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Probe an idle connection, so that a vanished peer is noticed (after hours, by the usual defaults)."""
-        self._require_channel().setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
-
-    def _half_close(self) -> None:
-        self._channel.shutdown(socket.SHUT_WR)
+        self._require_socket().setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
 
     def _prepare_abort(self) -> None:
         if self._channel is not None:
             self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
 
 
-class Server(Connection):
+class Server(AcceptedEnd, Connection):
     """The server's end of a connection; ``port`` is the `Port` that accepted it."""
 
     __slots__ = ("port",)
-    role = "server"
+
+    port: Port
 
     def __init__(self, port: Port, sock: socket.socket, peer: Any) -> None:
         self.port = port
         super().__init__(port.reactor, sock, peer, port.context)
 
-    @property
-    def factory(self) -> Any:
-        """The factory that built the protocol."""
-        return self.port.factory
-
     def getHost(self) -> Any:
         """The address of this end."""
         # Most ports have one address, so nobody needs to ask the system.
         return self.port.own_address or super().getHost()
-
-    def _end(self, reason: Failure | None) -> None:
-        if not self.disconnected:
-            self.port.connection_ended(self)
-        super()._end(reason)
 
 
 class Client(ConnectingEnd, Connection):
@@ -163,7 +135,7 @@ class Client(ConnectingEnd, Connection):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         if bind_to is not None:
             try:
-                sock.bind(bind_to)
+                sock.bind(bindable(*bind_to, family))
             except OSError as error:
                 raise BindFailed(f"cannot connect from {bind_to[0]}:{bind_to[1]}: {describe(error)}") from error
         self._peer = sockaddr

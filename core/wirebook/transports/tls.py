@@ -59,7 +59,8 @@ def check_options(options: Any, is_client: bool) -> None:
 
 
 class TLSLayer(TLSReceiving):
-    """TLS on one stream. ``connection`` is OpenSSL's, ``established`` whether the handshake is done.
+    """TLS on one stream. ``connection`` is OpenSSL's, ``established`` whether the handshake is done, ``below`` what
+    carries the records.
 
     It is also what connection creators and OpenSSL's callbacks get as the connection's application data
     (where Twisted has its TLSMemoryBIOProtocol), so it has the attributes that they use.
@@ -160,7 +161,7 @@ class TLSLayer(TLSReceiving):
             return error
         queue = reasons(error)
         why = getattr(self.connection.get_app_data(), "note", "") or in_words(queue)
-        return TLSError(f"the TLS handshake with {self._stream.getPeer()} failed: {why}", queue)
+        return TLSError(f"the TLS handshake with {self._stream.peerAddress} failed: {why}", queue)
 
     def failVerification(self, reason: Failure) -> None:
         """Refuse the peer: the connection ends with `reason`. For OpenSSL's callbacks."""
@@ -178,7 +179,7 @@ class TLSLayer(TLSReceiving):
             self._stream.abortConnection()
 
     def _timed_out(self) -> None:
-        peer, seconds = self._stream.getPeer(), self.timeout
+        peer, seconds = self._stream.peerAddress, self.timeout
         self._stream._end(Failure(TLSError(f"the TLS handshake with {peer} was not done within {seconds:g} s")))
 
     def _stop_timer(self) -> None:
@@ -238,7 +239,7 @@ class TLSLayer(TLSReceiving):
         if self._stream is not None and self._stream.disconnected:
             # No ring: what has ended needs no garbage collector.
             self._stream = None
-        return self._below
+        return self.below
 
     # --- what was agreed on --------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import struct
+from _thread import get_ident
 from array import array
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,24 +15,31 @@ from typing import Any, NamedTuple
 
 from wirebook.address import UNIXAddress
 from wirebook.deferred.filelock import FilesystemLock, isLocked
-from wirebook.error import BadFileError, CannotListenError, ConnectionLost, NotListeningError, describe
+from wirebook.error import (
+    BadFileError,
+    CannotListenError,
+    ConnectionLost,
+    FileDescriptorOverrun,
+    describe,
+)
 from wirebook.failure import Failure
 from wirebook.interfaces import IClientFactory, IProtocolFactory
 from wirebook.logger import report_event, report_failure
 from wirebook.protocol import check_factory
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.timers import check_delay
-from wirebook.transports._client import ConnectingEnd
+from wirebook.transports._ends import AcceptedEnd, ConnectingEnd
 from wirebook.transports._pieces import RightsPiece
 from wirebook.transports._socketfile import Path, SocketFile, check_name, unix_connect_error
-from wirebook.transports._state import factory_label
 from wirebook.transports.accepting import AcceptingPort
 from wirebook.transports.connecting import Connector
-from wirebook.transports.stream import READ_SIZE, StreamTransport
-from wirebook.turn import in_turn
+from wirebook.transports.stream import READ_SIZE, SocketTransport, StreamTransport
+from wirebook.turn import in_turn, turn
 
 # The most that one message may carry on Linux (SCM_MAX_FD).
 _MAX_DESCRIPTORS = 253
+# More than these that wait pause a producer.
+_MANY_DESCRIPTORS = 64
 _ROOM = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array("i").itemsize)
 # While a server's queue is full, connect() says EAGAIN and nothing tells when there is room; seconds.
 _RETRY = 0.01
@@ -45,7 +53,7 @@ class PeerCredentials(NamedTuple):
     gid: int
 
 
-class UNIXConnection(StreamTransport):
+class UNIXConnection(SocketTransport):
     """A UNIX-domain connection; see `StreamTransport`.
 
     A protocol with a method ``fileDescriptorReceived(descriptor)`` gets descriptors that the peer sends, before
@@ -64,16 +72,6 @@ class UNIXConnection(StreamTransport):
         self._peer = peer
         reactor.handles.opened(self)
 
-    @property
-    def factory(self) -> Any:
-        """The factory of the protocol."""
-        raise NotImplementedError
-
-    @property
-    def label(self) -> str:
-        """The name of the protocol's class, or of what its factory will build."""
-        return super().label if self.connected or self._label else factory_label(self.factory)
-
     def getHost(self) -> UNIXAddress:
         """The address of this end; mostly only the server's end has a name."""
         host: UNIXAddress = self._host
@@ -84,55 +82,67 @@ class UNIXConnection(StreamTransport):
         peer: UNIXAddress = self._peer
         return peer
 
-    def getHandle(self) -> Any:
-        """The socket itself; with TLS, OpenSSL's connection."""
-        if self._layer is not None:
-            return self._layer.connection
-        return self._require_channel()
-
-    def _require_channel(self) -> socket.socket:
-        if self.disconnected or self._channel is None:
-            raise NotListeningError(f"{self.describe()} has no socket (any more)")
-        sock: socket.socket = self._channel
-        return sock
-
     @in_turn
     def getPeerCredentials(self) -> PeerCredentials:
         """Who connected (for a server), or who listens (for a client). `NotImplementedError` where unknown."""
-        sock = self._require_channel()
+        sock = self._require_socket()
         if not hasattr(socket, "SO_PEERCRED"):
             raise NotImplementedError("this system does not tell the credentials of a UNIX socket's peer")
         packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return PeerCredentials(*struct.unpack("3i", packed))
 
-    def _half_close(self) -> None:
-        self._channel.shutdown(socket.SHUT_WR)
-
     # --- descriptors ---------------------------------------------------------------------------------
 
-    @in_turn
     def sendFileDescriptor(self, descriptor: int) -> None:
         """Send the peer a duplicate of `descriptor`, with the first byte of what is written next.
 
-        This one may be closed at once. Raises OSError when it is none, `ValueError` for too many before a write.
+        This one may be closed at once. Each descriptor needs a byte of its own, written after it: in a callback, or
+        in a block ``with reactor.turn():``, before that is over, or the connection ends with `FileDescriptorOverrun`.
+        A cell has as long as it likes. While many descriptors wait a registered producer is paused. Raises OSError
+        for what is no descriptor.
         """
+        if turn.owner == get_ident():
+            self._queue_descriptor(descriptor)
+            self.reactor.call_soon(UNIXConnection._check_descriptors, self)
+        else:
+            with turn:
+                self._queue_descriptor(descriptor)
+
+    def _queue_descriptor(self, descriptor: int) -> None:
         if self._layer is not None:
             raise RuntimeError(f"{self.describe()} cannot pass a descriptor: it would not travel with a TLS record")
-        if len(self._descriptors) == _MAX_DESCRIPTORS:
-            raise ValueError(f"{_MAX_DESCRIPTORS} descriptors wait for a byte to travel with: write() something first")
-        if self.connected:
-            self._descriptors.append(os.dup(descriptor))
-            self._direct = False
+        if not self.connected or self._write_closed:
+            return
+        self._descriptors.append(os.dup(descriptor))
+        self._direct = False
+        # Counted only for a producer, which is then paused: so there are never many to count.
+        if self._streaming and not self._producer_paused and self._waiting_descriptors() > _MANY_DESCRIPTORS:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+
+    def _waiting_descriptors(self) -> int:
+        queued = (len(piece.descriptors) for piece in self._out or () if isinstance(piece, RightsPiece))
+        return len(self._descriptors) + sum(queued)
+
+    def _check_descriptors(self) -> None:
+        """None may wait for a byte any more."""
+        if self._descriptors:
+            self._abort(Failure(FileDescriptorOverrun()))
 
     def _queue_write(self, data: bytes) -> None:
         if not self._descriptors or not data or self._write_closed:
             super()._queue_write(data)
             return
-        piece = RightsPiece(data, self._descriptors)
-        self._descriptors = []
         if self.tap is not None:
             self.tap.data("sent", data)
-        self._enqueue(piece)
+        rest = memoryview(data)
+        while self._descriptors and rest:
+            share = self._descriptors[: min(len(rest), _MAX_DESCRIPTORS)]
+            del self._descriptors[: len(share)]
+            # Those that wait need a byte each.
+            size = len(share) if self._descriptors else len(rest)
+            self._enqueue(RightsPiece(rest[:size], share))
+            rest = rest[size:]
 
     def _drained(self) -> None:
         super()._drained()
@@ -191,25 +201,14 @@ def _rights(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
     return list(found)
 
 
-class UNIXServer(UNIXConnection):
+class UNIXServer(AcceptedEnd, UNIXConnection):
     """The server's end of a connection; ``port`` is the `UNIXPort` that accepted it."""
 
     __slots__ = ("port",)
-    role = "server"
 
     def __init__(self, port: UNIXPort, sock: socket.socket, peer: UNIXAddress) -> None:
         self.port = port
         super().__init__(port.reactor, sock, port.getHost(), peer, port.context)
-
-    @property
-    def factory(self) -> Any:
-        """The factory that built the protocol."""
-        return self.port.factory
-
-    def _end(self, reason: Failure | None) -> None:
-        if not self.disconnected:
-            self.port.connection_ended(self)
-        super()._end(reason)
 
 
 class UNIXClient(ConnectingEnd, UNIXConnection):

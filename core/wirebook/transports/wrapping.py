@@ -13,6 +13,7 @@ from typing import Any
 from wirebook.error import ConnectionDone
 from wirebook.failure import Failure
 from wirebook.installed import the_reactor
+from wirebook.interfaces import ITurnTrace
 from wirebook.protocol import Factory
 from wirebook.reactor.handles import Handles
 from wirebook.transports.stream import StreamTransport
@@ -21,13 +22,20 @@ from wirebook.turn import in_turn
 
 
 class _Carrier:
-    """The transport below, as the channel of a stream: what it delivers is kept until the stream reads it."""
+    """The transport below, as the channel of a stream: what it delivers is kept until the stream reads it.
 
-    def __init__(self, transport: Any) -> None:
+    It has a queue of its own, and says only to a producer when that is long enough. So the carrier is one: all the
+    time when the protocol above has a producer, otherwise for the moment of a write and as long as it is ``full``. A
+    producer that stayed would keep the transport from ending when somebody else asks it to.
+    """
+
+    def __init__(self, stream: TLSMemoryBIOProtocol, transport: Any) -> None:
         self.transport = transport
         self.inbox: list[bytes] = []
         self.ended = False
         self.full = False
+        self._stream = stream
+        self._registered = False
 
     def fileno(self) -> int:
         """There is no descriptor."""
@@ -45,7 +53,9 @@ class _Carrier:
         """Write it all, unless the transport has asked to wait."""
         if self.full:
             raise BlockingIOError
+        self.register()
         self.transport.write(bytes(data))
+        self.unregister()
         return len(data)
 
     def sendmsg(self, buffers: Iterable[Any]) -> int:
@@ -53,18 +63,70 @@ class _Carrier:
         return self.send(b"".join(buffers))
 
     def close(self) -> None:
-        """The end of the stream is the end of the transport."""
+        """The end of the stream is the end of the transport, which is not to wait for a producer."""
+        self._take_back()
         self.transport.loseConnection()
+
+    # --- as the producer of the transport below -----------------------------------------------------
+
+    def register(self) -> None:
+        """Be told when the transport below has enough, if it can tell."""
+        if not self._registered and hasattr(self.transport, "registerProducer"):
+            self._registered = True
+            self.transport.registerProducer(self, True)
+
+    def unregister(self) -> None:
+        """It is of no more interest, unless there is a producer above or the transport is full."""
+        if not self.full and self._stream._producer is None:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        if self._registered:
+            self._registered = False
+            self.transport.unregisterProducer()
+
+    @in_turn
+    def pauseProducing(self) -> None:
+        """It has enough, so the producer above has produced enough."""
+        self.full = True
+        stream = self._stream
+        if stream._streaming and not stream._producer_paused:
+            stream._producer_paused = True
+            stream._producer.pauseProducing()
+
+    @in_turn
+    def resumeProducing(self) -> None:
+        """It has room."""
+        self.full = False
+        self.unregister()
+        stream = self._stream
+        stream._update_interest()
+        if stream._producer_paused and not stream._out:
+            stream._drained()
+
+    @in_turn
+    def stopProducing(self) -> None:
+        """It has ended."""
+        self._registered = False
+        producer, self._stream._producer = self._stream._producer, None
+        if producer is not None:
+            producer.stopProducing()
 
 
 class _Timekeeper:
     """What a stream needs of a reactor, with the timers of any clock."""
 
     def __init__(self, clock: Any) -> None:
+        self._clock = clock
         self.seconds = clock.seconds
         self.callLater = clock.callLater
         self.call_soon = getattr(clock, "call_soon", self._call_soon)
         self.handles = Handles()
+
+    @property
+    def trace(self) -> ITurnTrace | None:
+        """The clock's, if it is a reactor's."""
+        return getattr(self._clock, "trace", None)
 
     def _call_soon(self, func: Any, subject: Any) -> None:
         self.callLater(0, func, subject)
@@ -106,7 +168,7 @@ class TLSMemoryBIOProtocol(StreamTransport):
             # Only what hangs on something that is listed as open is listed itself.
             self.reactor.handles = transport.reactor.handles
         self.reactor.handles.opened(self)
-        self._channel = self._carrier = _Carrier(transport)
+        self._channel = self._carrier = _Carrier(self, transport)
         layer = TLSLayer(self, factory.is_client, factory.wrappedFactory)
         layer.timeout = handshake_timeout(factory.options)
         layer.put_in_place(factory.make_connection, self)
@@ -196,17 +258,16 @@ class TLSMemoryBIOProtocol(StreamTransport):
     @in_turn
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """As for every stream; the transport below then says when it has enough."""
+        if self.transport is not None and not self.disconnected:
+            self._carrier.register()
         super().registerProducer(producer, streaming)
-        if self._producer is not None and hasattr(self.transport, "registerProducer"):
-            self.transport.registerProducer(_Pausing(self), True)
 
     @in_turn
     def unregisterProducer(self) -> None:
         """As for every stream."""
-        if self._producer is not None and hasattr(self.transport, "unregisterProducer"):
-            self.transport.unregisterProducer()
-            self._carrier.full = False
         super().unregisterProducer()
+        if self.transport is not None:
+            self._carrier.unregister()
 
     def getHandle(self) -> Any:
         """OpenSSL's connection."""
@@ -230,38 +291,6 @@ class TLSMemoryBIOProtocol(StreamTransport):
         if name.startswith("_") or self.__dict__.get("transport") is None:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.transport, name)
-
-
-class _Pausing:
-    """What the transport below tells when it has enough, and when it has room again."""
-
-    def __init__(self, stream: TLSMemoryBIOProtocol) -> None:
-        self._stream = stream
-
-    @in_turn
-    def pauseProducing(self) -> None:
-        """It has enough, so the producer above has produced enough."""
-        stream = self._stream
-        stream._carrier.full = True
-        if stream._streaming and not stream._producer_paused:
-            stream._producer_paused = True
-            stream._producer.pauseProducing()
-
-    @in_turn
-    def resumeProducing(self) -> None:
-        """It has room."""
-        stream = self._stream
-        stream._carrier.full = False
-        stream._update_interest()
-        if stream._producer_paused and not stream._out:
-            stream._drained()
-
-    @in_turn
-    def stopProducing(self) -> None:
-        """It has ended."""
-        producer, self._stream._producer = self._stream._producer, None
-        if producer is not None:
-            producer.stopProducing()
 
 
 class TLSMemoryBIOFactory(Factory):

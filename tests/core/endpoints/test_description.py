@@ -118,6 +118,11 @@ def test_values_go_to_their_parameters(text: str) -> None:
     ("text", "problem", "mark"),
     [
         ("k:a:1:5:6", "k takes no more values; it has host, port, timeout", "        ^"),
+        (
+            "k:2001:db8::1:80",
+            r"k takes no more values; it has host, port, timeout; a colon that belongs to a value is written \:",
+            "            ^",
+        ),
         ("k:a:1:timeuot=5", "k has no 'timeuot'; did you mean 'timeout'?", "      ^^^^^^^"),
         ("k:a:1:zzz=5", "k has no 'zzz'; it has host, port, timeout", "      ^^^"),
         ("k:a", "k needs a value for port; it has host, port, timeout", "   ^"),

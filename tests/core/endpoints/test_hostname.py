@@ -291,6 +291,27 @@ def test_what_can_be_no_name_fails_when_it_is_used(host: Any) -> None:
     assert str(error).isascii()
 
 
+def test_what_is_no_host_is_refused() -> None:
+    wrong: Any = None
+    with pytest.raises(TypeError, match="a host is a name or an address, a str or bytes, not None"):
+        HostnameEndpoint(MemoryReactorClock(), wrong, 80)
+
+
+@pytest.mark.parametrize("port", [65536, -1])
+def test_a_port_out_of_range_fails_the_deferred_before_anybody_is_asked(port: int) -> None:
+    reactor = MemoryReactorClock()
+    reactor.installNameResolver(Answering(FOURS))
+    error = error_of(HostnameEndpoint(reactor, "many.example", port).connect(Factory()), ValueError)
+    assert f"port {port} is out of range" in str(error)
+    assert not reactor.tcpClients
+
+
+def test_a_timeout_out_of_range_fails_the_deferred() -> None:
+    lab = Lab(None, timeout=-1)
+    assert "a delay is a number of seconds" in str(error_of(lab.connected, ValueError))
+    assert lab.names.resolution.cancelled
+
+
 # --- real sockets -----------------------------------------------------------------------------------------
 
 

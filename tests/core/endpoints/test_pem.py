@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from OpenSSL import SSL, crypto
 
 from tests.core.net_kit import PATIENCE, Echo, Recorder
@@ -111,13 +112,20 @@ def test_a_chain_is_read(files: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        ("extraCertChain={0}/key", "holds no certificate in PEM format"),
-        ("sslmethod=MAGIC", "the sslmethod is 'MAGIC', and should be a name like TLS_METHOD"),
+        ("both.pem:extraCertChain={0}/key", "key' holds no certificate in PEM format"),
+        ("both.pem:extraCertChain={0}/roots/broken.PEM", "the certificate in the file .*broken.PEM' cannot be read: "),
+        ("both.pem:sslmethod=MAGIC", "the sslmethod is 'MAGIC', and should be a name like TLS_METHOD"),
+        ("certificate", "certificate' holds no private key in PEM format"),
+        ("key:certKey={0}/key", "key' holds no certificate in PEM format"),
+        ("encrypted:certKey={0}/certificate", "encrypted' cannot be read: the private key is encrypted"),
     ],
 )
 def test_files_that_do_not_fit_are_pointed_at(files: Path, more: str, problem: str) -> None:
+    key: Any = localhost().privateKey.original.to_cryptography_key()
+    secret = BestAvailableEncryption(b"secret")
+    (files / "encrypted").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
     with pytest.raises(EndpointStringError, match=problem):
-        serverFromString(MemoryReactor(), f"ssl:443:{quoted(files)}/both.pem:{more.format(quoted(files))}")
+        serverFromString(MemoryReactor(), f"ssl:443:{quoted(files)}/{more.format(quoted(files))}")
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Reports
 from tests.core.deferred_kit import error_of, outcome
 from tests.core.net_kit import PATIENCE, Recorder
 from wirebook.endpoints import ProcessEndpoint, StandardErrorBehavior, StandardIOEndpoint, connectProtocol
@@ -55,6 +56,25 @@ def test_standard_error_goes_to_the_log_or_nowhere(
     protocol.end()
     assert protocol.data == b""
     assert ("oh dear" in caplog.text) is (flag is StandardErrorBehavior.LOG)
+
+
+@pytest.mark.parametrize("method", ["connectionMade", "dataReceived"])
+def test_a_protocol_that_raises_ends_its_program(any_reactor: Reactor, reported: Reports, method: str) -> None:
+    protocol = Recorder()
+    made = protocol.connectionMade
+
+    def begin() -> None:
+        made()
+        protocol.transport.write(b"hello")
+
+    def broken(*args: Any) -> None:
+        raise ValueError("a mistake in the program")
+
+    protocol.connectionMade = begin  # type: ignore[method-assign]
+    setattr(protocol, method, broken)
+    connectProtocol(ProcessEndpoint(any_reactor, "/bin/cat", ["cat"]), protocol).wait(PATIENCE)
+    assert isinstance(protocol.end(), ValueError)
+    assert len(reported()) == 1
 
 
 class Spawning:

@@ -81,6 +81,11 @@ def test_a_protocol_of_one_s_own_can_be_connected(any_reactor: Reactor) -> None:
         mine.end()
 
 
+def test_a_protocol_class_is_no_protocol(reactor: Reactor) -> None:
+    with pytest.raises(TypeError, match=r"takes a protocol object: Recorder\(\), not the class"):
+        connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", 1), Recorder)
+
+
 def test_a_refused_connection_fails(any_reactor: Reactor) -> None:
     with pytest.raises(ConnectionRefusedError, match="nothing listens on that port"):
         connectProtocol(TCP4ClientEndpoint(any_reactor, "127.0.0.1", free_port()), Recorder()).wait(PATIENCE)

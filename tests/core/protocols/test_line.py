@@ -480,6 +480,18 @@ def test_the_mode_may_be_set_from_outside() -> None:
 # ------------------------------------------------------------------------------------- prefixed messages
 
 
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [(OnlyLines, "sendLine"), (Lines, "sendLine"), (Int32, "sendString"), (Netstrings, "sendString")],
+)
+@pytest.mark.parametrize("wrong", ["text", None, 5])
+def test_text_is_not_sent_and_the_error_says_what_would_be(kind: type[Any], method: str, wrong: Any) -> None:
+    protocol = connected(kind)
+    with pytest.raises(TypeError, match=rf"{method}\(\) takes bytes, not {wrong!r}: encode text first"):
+        getattr(protocol, method)(wrong)
+    assert protocol.transport.value() == b""
+
+
 @pytest.mark.parametrize(("kind", "longest"), [(Int8, 255), (Int16, 65535)])
 def test_a_message_longer_than_its_prefix_can_tell_is_not_sent(kind: type[Any], longest: int) -> None:
     protocol = connected(kind)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.conftest import Reports
-from tests.core.net_kit import PATIENCE, Recorders, on_reactor, serving
-from wirebook.error import ConnectionLost
+from tests.conftest import Reports, eventually
+from tests.core.net_kit import PATIENCE, Recorder, Recorders, dial, on_reactor, serving
+from wirebook.error import ConnectionDone, ConnectionLost
 from wirebook.failure import Failure
 from wirebook.transports.reactor import Reactor
 
@@ -83,8 +84,6 @@ def test_a_writer_is_told_of_room(any_reactor: Reactor, pipe: tuple[int, int]) -
 
 
 def test_reader_and_writer_of_one_descriptor_may_be_two_objects(any_reactor: Reactor) -> None:
-    import socket
-
     here, there = socket.socketpair()
     with here, there:
         reader, writer = Party(here.fileno()), Party(here.fileno())
@@ -125,6 +124,71 @@ def test_a_writer_that_raises_is_removed_and_told(
     assert any_reactor.getWriters() == []
     (record,) = reported.wait()
     assert "doWrite() of" in record.getMessage()
+
+
+def test_a_reader_that_removes_itself_is_not_asked_for_its_descriptor_again(
+    any_reactor: Reactor, pipe: tuple[int, int]
+) -> None:
+    class Leaving(Party):
+        def doRead(self) -> None:
+            any_reactor.removeReader(self)
+            self.fd = None  # type: ignore[assignment]
+            self.read.set()
+
+    any_reactor.addReader(Leaving(pipe[0]))
+    os.write(pipe[1], b"x")
+    on_reactor(any_reactor, int)
+    assert eventually(lambda: not any_reactor.getReaders())
+
+
+class HalfCloseable(Party):
+    """Lives on when its peer has closed one direction."""
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        self.reason = reason
+        self.read.set()
+
+    def writeConnectionLost(self, reason: Failure) -> None: ...
+
+
+def test_a_half_closeable_reader_whose_peer_has_closed_remains_a_writer(any_reactor: Reactor) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        party = HalfCloseable(here.fileno(), ConnectionDone())
+        party.doWrite = lambda: None  # type: ignore[method-assign]
+        any_reactor.addReader(party)
+        any_reactor.addWriter(party)
+        there.send(b"x")
+        assert eventually(lambda: party.reason is not None)
+        assert party.reason is not None
+        assert party.reason.check(ConnectionDone)
+        assert (any_reactor.getReaders(), any_reactor.getWriters()) == ([], [party])
+        assert not party.lost.is_set()
+        any_reactor.removeAll()
+
+
+def test_a_half_closeable_reader_that_fails_is_told_that_it_is_over(any_reactor: Reactor) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        party = HalfCloseable(here.fileno(), ConnectionLost())
+        any_reactor.addReader(party)
+        there.send(b"x")
+        assert party.lost.wait(PATIENCE)
+
+
+def test_ports_and_connections_are_readers_while_they_read_and_writers_while_they_wait(any_reactor: Reactor) -> None:
+    factory = Recorders(Recorder)
+    with serving(any_reactor, factory) as port, dial(port):
+        transport = factory.number(0).transport
+        assert set(any_reactor.getReaders()) == {port, transport}
+        assert any_reactor.getWriters() == []
+        transport.pauseProducing()
+        transport.write(bytes(20 << 20))
+        assert any_reactor.getReaders() == [port]
+        assert any_reactor.getWriters() == [transport]
+        assert any_reactor.removeAll() == []
+        assert any_reactor.getReaders() == [port]
+        transport.abortConnection()
 
 
 def test_a_descriptor_closed_without_a_word_does_not_stop_the_reactor(any_reactor: Reactor) -> None:

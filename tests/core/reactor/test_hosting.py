@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.core.deferred_kit import run_python
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, dial, free_port, on_reactor, receive_all
 from wirebook.deferred import Deferred
 from wirebook.error import ConnectionAborted, ConnectionDone, ReactorAlreadyRunning, ReactorNotRunning
+from wirebook.protocol import Factory, Protocol
 from wirebook.reactor.poller import best_poller
 from wirebook.reactor.select_ import SelectPoller
 from wirebook.transports.reactor import Reactor
@@ -244,6 +246,14 @@ def test_an_interrupt_between_callbacks_does_not_end_the_hosted_reactor(reactor:
     assert on_reactor(reactor, str, 1) == "1"
 
 
+def test_an_error_between_callbacks_does_not_end_the_hosted_reactor(any_reactor: Reactor, reported: Reports) -> None:
+    with any_reactor.turn():
+        any_reactor.call_soon(int, "a transport")
+    (record,) = reported.wait()
+    assert "of 'a transport' raised" in record.getMessage()
+    assert on_reactor(any_reactor, str, 1) == "1"
+
+
 def test_what_runs_in_the_program_s_own_thread_is_not_hosted_too() -> None:
     reactor = Reactor()
     running = threading.Event()
@@ -265,6 +275,33 @@ def test_a_callback_that_calls_exit_does_not_end_the_hosted_reactor(any_reactor:
     (record,) = reported.wait()
     assert "sys.exit()" in record.getMessage()
     assert on_reactor(any_reactor, str, 1) == "1"
+
+
+@pytest.mark.parametrize("where", ["a call", "a protocol"])
+def test_an_exit_is_reported_in_the_context_of_its_callback_while_the_reactor_runs(
+    where: str, any_reactor: Reactor, reported: Reports, request: pytest.FixtureRequest
+) -> None:
+    class Exiting(Protocol):
+        def connectionMade(self) -> None:
+            sys.exit(3)
+
+    cell = ContextVar("cell", default="none")
+    seen: list[tuple[str, bool]] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append((cell.get(), any_reactor.running))  # type: ignore[method-assign]
+    log = logging.getLogger("wirebook")
+    log.addHandler(handler)
+    request.addfinalizer(lambda: log.removeHandler(handler))
+    token = cell.set("cell 3")
+    port = any_reactor.listenTCP(0, Factory.forProtocol(Exiting))
+    if where == "a call":
+        any_reactor.callFromThread(sys.exit, 3)
+    cell.reset(token)
+    if where == "a protocol":
+        dial(port).close()
+    reported.wait()
+    port.stopListening()
+    assert seen == [("cell 3", True)]
 
 
 @pytest.mark.parametrize("poller", POLLERS)

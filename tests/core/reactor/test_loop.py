@@ -16,7 +16,7 @@ from tests.conftest import Reports, eventually
 from tests.core.deferred_kit import boom, cell, in_cell, run_threads
 from tests.core.net_kit import PATIENCE, Echo, Recorders, dial, drive, on_reactor, receive_exactly, serving
 from wirebook.deferred import Deferred
-from wirebook.error import ReactorAlreadyRunning, ReactorNotRunning
+from wirebook.error import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
 from wirebook.reactor.poller import best_poller
 from wirebook.reactor.select_ import SelectPoller
 from wirebook.transports.reactor import Reactor
@@ -68,19 +68,21 @@ def test_stopping_twice_is_refused(idle: Reactor) -> None:
     drive(idle, lambda: not idle.running)
 
 
-def test_running_what_runs_is_refused(idle: Reactor) -> None:
+@pytest.mark.parametrize("again", ["startRunning", "run"])
+def test_running_what_runs_is_refused(idle: Reactor, again: str) -> None:
     errors: list[BaseException] = []
 
     def run_again() -> None:
         try:
-            idle.startRunning()
+            getattr(idle, again)()
         except ReactorAlreadyRunning as error:
             errors.append(error)
-        idle.stop()
 
     idle.callWhenRunning(run_again)
+    idle.callWhenRunning(idle.callLater, 0, run_again)
+    idle.callWhenRunning(idle.callLater, 0, idle.stop)
     idle.run(installSignalHandlers=False)
-    assert len(errors) == 1
+    assert len(errors) == 2
 
 
 def test_crash_ends_run_without_the_shutdown_event(idle: Reactor) -> None:
@@ -335,3 +337,12 @@ def test_running_is_true_from_the_startup_to_the_shutdown_event(idle: Reactor) -
 def test_run_inside_a_callback_says_that_it_runs_already(reactor: Reactor) -> None:
     with pytest.raises(ReactorAlreadyRunning, match="one of its callbacks"):
         on_reactor(reactor, reactor.run)
+
+
+def test_a_reactor_that_was_closed_does_not_run_again() -> None:
+    reactor = Reactor()
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run()
+    reactor.close()
+    with pytest.raises(ReactorNotRestartable, match="closed for good"):
+        reactor.run()

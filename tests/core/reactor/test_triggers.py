@@ -154,6 +154,9 @@ def test_removing_twice_says_so(triggers: Triggers) -> None:
 
 
 def test_removing_what_is_no_trigger_is_refused(triggers: Triggers) -> None:
-    key: Any = "startup"
+    key: Any = ("startup", "before", 1)
     with pytest.raises(ValueError, match="never was one"):
+        triggers.remove(key)
+    key = "startup"
+    with pytest.raises(TypeError, match="has returned, not 'startup'"):
         triggers.remove(key)

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from OpenSSL import crypto
 
 from tests.core.deferred_kit import error_of, outcome
@@ -38,6 +39,13 @@ def test_a_key_survives_dumping(format: int) -> None:
         assert again.dump(format) == key.dump(format)
 
 
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked() -> None:
+    key: Any = elliptic().original.to_cryptography_key()
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    with pytest.raises(ValueError, match="the private key is encrypted"):
+        KeyPair.load(encrypted, crypto.FILETYPE_PEM)
+
+
 def test_different_keys_do_not_match() -> None:
     assert not rsa().matches(elliptic())
     assert repr(rsa()) == f"<KeyPair {rsa().keyHash()}>"
@@ -57,6 +65,11 @@ def test_a_self_signed_certificate_is_its_own_issuer() -> None:
     assert certificate.getSubject() == certificate.getIssuer() == DN(CN="me", O="home")
     assert certificate.serialNumber() == 7
     assert certificate.privateKey.matches(elliptic())
+
+
+def test_without_a_serial_number_a_certificate_gets_a_random_one() -> None:
+    one, other = (elliptic().selfSignedCert(0, CN="me") for _ in range(2))
+    assert 0 < one.serialNumber() != other.serialNumber() > 0
 
 
 def test_a_request_is_signed_by_an_authority() -> None:

@@ -76,9 +76,10 @@ def test_verifying_needs_authorities() -> None:
         ("raiseMinimumTo", "insecurelyLowerMinimumTo"),
     ],
 )
-def test_some_arguments_exclude_each_other(one: str, other: str) -> None:
+@pytest.mark.parametrize("value", [False, None])
+def test_some_arguments_exclude_each_other_whatever_they_are(one: str, other: str, value: bool | None) -> None:
     with pytest.raises(TypeError, match=f"{one} and {other} are mutually exclusive"):
-        CertificateOptions(**{one: False, other: False})  # type: ignore[arg-type]
+        CertificateOptions(**{one: value, other: value})  # type: ignore[arg-type]
 
 
 def test_a_certificate_that_is_none_is_named() -> None:

@@ -15,7 +15,7 @@ from wirebook.failure import Failure
 from wirebook.task import Clock
 from wirebook.testing import StreamConformance
 from wirebook.testing._harness import caught_reports
-from wirebook.transports._channel import channel_pair
+from wirebook.transports._channel import MemoryChannel, channel_pair
 from wirebook.transports.memory import MemoryAddress, MemoryNetwork, MemoryTransport
 
 
@@ -84,7 +84,15 @@ class NeverPausesReading(MemoryTransport):
 
 
 class NeverPausesProducers(MemoryTransport):
-    bufferSize = 1 << 30
+    def __init__(self, reactor: Any, channel: MemoryChannel, host: Any, peer: Any) -> None:
+        super().__init__(reactor, channel, host, peer)
+        self.bufferSize = 1 << 30
+
+
+class TakesAnything(MemoryTransport):
+    def __init__(self, reactor: Any, channel: MemoryChannel, host: Any, peer: Any) -> None:
+        channel.capacity = 1 << 30
+        super().__init__(reactor, channel, host, peer)
 
 
 class TakesManyProducers(MemoryTransport):
@@ -156,6 +164,8 @@ BROKEN: list[tuple[type[MemoryTransport], str, str]] = [
     (KeepsTheBuffer, "a_buffer_is_copied_when_it_is_written", "bytes from"),
     (NeverPausesReading, "a_paused_transport_delivers_nothing_until_it_is_resumed", "b'waits'"),
     (NeverPausesProducers, "a_push_producer_is_paused_while_the_peer_does_not_read", "no pauseProducing"),
+    (TakesAnything, "a_pull_producer_waits_for_a_peer_that_does_not_read", "asked for 1048576 bytes"),
+    (TakesAnything, "a_file_waits_for_a_peer_that_does_not_read", "1048576 bytes of a file were sent"),
     (TakesManyProducers, "a_second_producer_is_refused", "did not raise RuntimeError"),
     (AbortsPolitely, "aborting_drops_what_is_queued_and_says_so", "expected ConnectionAborted"),
     (ForgetsHalfClose, "a_half_closed_peer_may_go_on_sending", "did not happen"),
@@ -167,7 +177,9 @@ BROKEN: list[tuple[type[MemoryTransport], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "check", "message"), BROKEN, ids=[kind.__name__ for kind, *_ in BROKEN])
+@pytest.mark.parametrize(
+    ("kind", "check", "message"), BROKEN, ids=[f"{kind.__name__}-{check}" for kind, check, _ in BROKEN]
+)
 def test_a_broken_promise_is_found(kind: type[MemoryTransport], check: str, message: str) -> None:
     with pytest.raises(AssertionError) as caught, caught_reports():
         getattr(Checks(kind), f"test_{check}")()

@@ -469,6 +469,19 @@ def test_a_bad_parameter_is_named_with_what_would_be_right(name: str, value: Any
     assert str(caught.value) == f"{name} is {value!r}, and should be {wanted}"
 
 
+@pytest.mark.parametrize(
+    ("how", "problem"),
+    [
+        ({"incoming": 5}, r"incoming is 5, and should be a Conditions\(...\)"),
+        ({"outgoing": {"latency": 1}}, r"outgoing is \{'latency': 1\}, and should be a Conditions\(...\)"),
+        ({"clock": 5}, "a clock has callLater.* 5 has not"),
+    ],
+)
+def test_what_are_no_conditions_and_no_clock_is_refused(how: dict[str, Any], problem: str) -> None:
+    with pytest.raises(TypeError, match=problem):
+        conditions(Factory(), **how)
+
+
 def test_an_unknown_parameter_is_named() -> None:
     wrong: dict[str, Any] = {"lag": 1}
     with pytest.raises(TypeError, match=r"no condition 'lag': choose from latency, jitter"):

@@ -14,6 +14,7 @@ from tests.core.tls_kit import authority, server_options
 from wirebook.policies import ThrottlingFactory, TimeoutFactory, WrappingFactory
 from wirebook.protocol import ClientFactory, Factory
 from wirebook.protocols.tls import TLSMemoryBIOFactory
+from wirebook.stdio import StandardIO
 from wirebook.task import Clock
 from wirebook.testing import StreamConformance
 from wirebook.transports.conditions import conditions
@@ -131,6 +132,21 @@ class TestPipes(StreamConformance):
         yield
 
 
+class TestStandardIO(OnReactor):
+    """Two ends on pipes that were somebody else's, who has closed his own by now."""
+
+    tells_resets = False
+
+    @contextmanager
+    def connect(self, one: Any, other: Any) -> Iterator[None]:
+        descriptors = [*os.pipe(), *os.pipe()]
+        StandardIO(one, descriptors[0], descriptors[3], self.reactor)
+        StandardIO(other, descriptors[2], descriptors[1], self.reactor)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        yield
+
+
 class TestTCPUnderConditions(OnReactor):
     """The server's side is slow and gets and sends pieces of a kilobyte."""
 
@@ -200,6 +216,8 @@ class TestTCPUnderPolicies(OnReactor):
 class TestTLS(StreamConformance):
     """TLS over TCP from the first byte, on both pollers."""
 
+    sends_late_writes = False
+
     @pytest.fixture(autouse=True)
     def _reactor(self, any_reactor: Reactor) -> None:
         self.reactor = any_reactor
@@ -216,6 +234,8 @@ class TestTLS(StreamConformance):
 class TestTLSOverUNIX(OnReactor):
     """TLS that is started on UNIX sockets."""
 
+    sends_late_writes = False
+
     @contextmanager
     def connect(self, one: Any, other: Any) -> Iterator[None]:
         server, client = factories(starting_tls(one, server_options()), starting_tls(other, client_options()))
@@ -228,6 +248,8 @@ class TestTLSOverUNIX(OnReactor):
 
 class TestTLSOverMemory(OnReactor):
     """TLS that is started on in-memory streams."""
+
+    sends_late_writes = False
 
     @contextmanager
     def connect(self, one: Any, other: Any) -> Iterator[None]:
@@ -242,6 +264,8 @@ class TestTLSOverMemory(OnReactor):
 class TestTLSAroundTCP(OnReactor):
     """TLS around the factories, over a stream that knows nothing of it."""
 
+    sends_late_writes = False
+
     @contextmanager
     def connect(self, one: Any, other: Any) -> Iterator[None]:
         server, client = factories(one, other)
@@ -251,8 +275,23 @@ class TestTLSAroundTCP(OnReactor):
         port.stopListening()
 
 
+class TestTLSAroundTCPUnderConditions(OnReactor):
+    """The conditions are above TLS, which is around the factories."""
+
+    @contextmanager
+    def connect(self, one: Any, other: Any) -> Iterator[None]:
+        server, client = factories(one, other)
+        server = TLSMemoryBIOFactory(server_options(), False, conditions(server, latency=0.002, fragment=1000))
+        port = self.reactor.listenTCP(0, server)
+        self.reactor.connectTCP("127.0.0.1", port.getHost().port, TLSMemoryBIOFactory(client_options(), True, client))
+        yield
+        port.stopListening()
+
+
 class TestTLSInsideTLS(OnReactor):
     """TLS around the factories, over TLS."""
+
+    sends_late_writes = False
 
     @contextmanager
     def connect(self, one: Any, other: Any) -> Iterator[None]:

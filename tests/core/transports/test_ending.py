@@ -12,7 +12,7 @@ from tests.core.net_kit import PATIENCE, Recorder, Recorders, serving
 from tests.core.tls_kit import authority, server_options
 from wirebook.error import ConnectionDone, ConnectionFdescWentAway
 from wirebook.failure import Failure
-from wirebook.protocol import ClientCreator, connectionDone
+from wirebook.protocol import ClientCreator, DatagramProtocol, connectionDone
 from wirebook.task import LoopingCall
 from wirebook.transports.reactor import Reactor
 
@@ -47,6 +47,23 @@ def test_stopping_ends_ports_and_connections_and_tells_them() -> None:
     assert clients.events[-2:] == ["lost", "stop"]
     assert servers.events[-1] == "stop"
     assert not list(reactor.handles)
+    reactor.close()
+
+
+def test_stopping_tells_datagram_protocols_before_the_triggers_of_the_shutdown(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Datagrams(DatagramProtocol):
+        def stopProtocol(self) -> None:
+            seen.append("stopped")
+
+    reactor = Reactor()
+    reactor.listenUDP(0, Datagrams())
+    reactor.listenUNIXDatagram(tmp_path / "sock", Datagrams())
+    reactor.addSystemEventTrigger("during", "shutdown", seen.append, "during")
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run(installSignalHandlers=False)
+    assert seen == ["stopped", "stopped", "during"]
     reactor.close()
 
 

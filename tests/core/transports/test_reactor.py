@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import socket
 from typing import Any
 
 import pytest
 
 from tests.core.net_kit import Echo, Recorder, Recorders, serving
-from wirebook.error import CannotListenError, DNSLookupError
+from wirebook.error import CannotListenError, ConnectionDone, DNSLookupError, ServiceNameUnknownError
 from wirebook.protocol import Factory
 from wirebook.transports.reactor import Reactor
 
@@ -42,12 +43,34 @@ def test_port_zero_cannot_be_connected_to(any_reactor: Reactor) -> None:
         any_reactor.connectTCP("127.0.0.1", 0, Recorders(Recorder))
 
 
-@pytest.mark.parametrize("port", [True, "80", 80.0, None])
+@pytest.mark.parametrize("port", [True, b"http", 80.0, None])
 def test_what_is_no_port_is_refused(any_reactor: Reactor, port: Any) -> None:
     with pytest.raises(TypeError, match=f"a port is an int from 0 to 65535, not {port!r}"):
         any_reactor.listenTCP(port, Recorders(Echo))
     with pytest.raises(TypeError, match=f"a port is an int from 1 to 65535, not {port!r}"):
         any_reactor.connectTCP("127.0.0.1", port, Recorders(Recorder))
+
+
+def test_a_port_may_be_the_name_of_a_service(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = {("any", "tcp"): 0}
+    monkeypatch.setattr(socket, "getservbyname", lambda *service: ports[service])
+    clients = Recorders(Recorder)
+    port = reactor.listenTCP("any", Recorders(Echo))
+    ports["found", "tcp"] = port.getHost().port
+    connector = reactor.connectTCP("127.0.0.1", "found", clients)
+    assert connector.getDestination().port == port.getHost().port
+    clients.number(0)
+    connector.disconnect()
+    assert isinstance(clients.error(), ConnectionDone)
+    port.stopListening()
+
+
+@pytest.mark.parametrize("port", ["no-such-service", "80", ""])
+def test_a_service_that_is_not_known_is_named(reactor: Reactor, port: str) -> None:
+    with pytest.raises(ServiceNameUnknownError, match=f"the port '{port}' is the name of no service"):
+        reactor.listenTCP(port, Recorders(Echo))
+    with pytest.raises(ServiceNameUnknownError, match=f"the port '{port}' is the name of no service"):
+        reactor.connectTCP("127.0.0.1", port, Recorders(Recorder))
 
 
 def test_a_protocol_class_is_no_factory(any_reactor: Reactor) -> None:

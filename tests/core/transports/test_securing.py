@@ -8,7 +8,7 @@ import pytest
 from OpenSSL import SSL, crypto
 
 from tests.conftest import eventually
-from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, dial, pair, receive_exactly, serving
+from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, dial, pair, receive_all, receive_exactly, serving
 from tests.core.tls_kit import Secured, SecuredEcho, authority, client_context, python_client, server_options, tls_pair
 from wirebook.error import ConnectionDone, NotConnectedError, NotSecuredError
 from wirebook.ssl import Certificate, CertificateError, LabAuthority
@@ -129,6 +129,35 @@ def test_a_producer_that_was_paused_goes_on_encrypted(reactor: Reactor) -> None:
         with client_context().wrap_socket(sock, server_hostname="localhost") as secured:
             assert receive_exactly(secured, 7) == b"resumed"
         assert factory.number(0).pauses == 1
+
+
+def test_what_is_written_after_losing_the_connection_is_dropped(reactor: Reactor) -> None:
+    class Chatty(SecuredEcho):
+        def dataReceived(self, data: bytes) -> None:
+            super().dataReceived(data)
+            self.transport.loseConnection()
+            self.transport.write(b", and something else")
+
+    with tls_pair(reactor, Chatty) as (_, sock):
+        sock.sendall(b"goodbye")
+        assert receive_all(sock) == b"goodbye"
+
+
+def test_a_producer_goes_on_after_losing_the_connection_until_it_unregisters(reactor: Reactor) -> None:
+    class Producing(Secured):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.registerProducer(self, True)
+            self.transport.loseConnection()
+            self.transport.write(b"the rest")
+            self.transport.unregisterProducer()
+            self.transport.write(b", and something else")
+
+        def resumeProducing(self) -> None:
+            """Never paused."""
+
+    with tls_pair(reactor, Producing) as (_, sock):
+        sock.sendall(b"go on")
+        assert receive_all(sock) == b"the rest"
 
 
 def test_the_handle_shows_tls(reactor: Reactor) -> None:

@@ -76,6 +76,14 @@ def test_a_sequence_is_sent_as_one(any_reactor: Reactor) -> None:
         assert receive_exactly(sock, 7) == b"one two"
 
 
+def test_a_sequence_with_text_in_it_is_refused(reactor: Reactor) -> None:
+    wrong: Any = [b"one ", "two"]
+    with pair(reactor, Recorder) as (protocol, _):
+        with pytest.raises(TypeError, match=r"item 1: expected a bytes-like object, str found; encode text with"):
+            protocol.transport.writeSequence(wrong)
+        assert protocol.transport.bytesSent == 0
+
+
 @pytest.mark.parametrize("data", [bytearray(b"abc"), memoryview(b"abc")], ids=["bytearray", "memoryview"])
 def test_other_buffers_are_copied_when_they_are_written(reactor: Reactor, data: Any) -> None:
     with pair(reactor, Recorder) as (protocol, sock):
@@ -292,6 +300,20 @@ def test_a_push_producer_is_paused_above_the_buffer_size_and_resumed_when_it_is_
         protocol.transport.unregisterProducer()
 
 
+def test_how_many_bytes_pause_a_producer_is_set_for_each_connection(reactor: Reactor) -> None:
+    with pair(reactor, Recorder) as (protocol, _):
+        producer = Producer(protocol.transport)
+        protocol.transport.bufferSize = 2 * len(LARGE)
+        protocol.transport.registerProducer(producer, True)
+        with reactor.turn():
+            protocol.transport.write(LARGE)
+            protocol.transport.write(LARGE)
+            assert producer.asked == []
+            protocol.transport.bufferSize = 10
+            protocol.transport.write(b"x")
+            assert producer.asked == ["pause"]
+
+
 def test_a_pull_producer_is_asked_until_it_has_finished(any_reactor: Reactor) -> None:
     with pair(any_reactor, Recorder) as (protocol, sock):
         producer = Producer(protocol.transport)
@@ -401,6 +423,33 @@ def test_closing_one_direction_keeps_the_other(any_reactor: Reactor) -> None:
         assert eventually(lambda: protocol.data == b"still read")
         sock.shutdown(socket.SHUT_WR)
         assert isinstance(protocol.end(), ConnectionDone)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_closing_one_direction_waits_for_the_producer_to_finish(any_reactor: Reactor, streaming: bool) -> None:
+    with pair(any_reactor, HalfCloseable) as (protocol, sock):
+        producer = Producer(protocol.transport)
+        expected = b"".join(producer.pieces)
+        protocol.transport.registerProducer(producer, streaming)
+        protocol.transport.loseWriteConnection()
+        while streaming and producer.pieces:
+            on_reactor(any_reactor, producer.resumeProducing)
+        if streaming:
+            assert not protocol.write_lost.is_set()
+            producer.resumeProducing()
+        assert receive_all(sock) == expected
+        assert protocol.write_lost.wait(PATIENCE)
+        sock.sendall(b"still read")
+        assert eventually(lambda: protocol.data == b"still read")
+
+
+def test_closing_the_second_direction_is_told_before_the_end(any_reactor: Reactor) -> None:
+    with pair(any_reactor, HalfCloseable) as (protocol, sock):
+        sock.shutdown(socket.SHUT_WR)
+        assert protocol.read_lost.wait(PATIENCE)
+        protocol.transport.loseWriteConnection()
+        assert isinstance(protocol.end(), ConnectionDone)
+        assert protocol.write_lost.is_set()
 
 
 @pytest.mark.parametrize("kind", [Recorder, HalfCloseable])

@@ -19,7 +19,14 @@ from tests.core.deferred_kit import cell, in_cell
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, drive, receive_all, receive_exactly
 from tests.core.transports.faults import Fault, descriptors, faulty_reactor, run_with_every_fault
 from wirebook.address import UNIXAddress
-from wirebook.error import BadFileError, CannotListenError, ConnectionAborted, ConnectionDone, TimeoutError
+from wirebook.error import (
+    BadFileError,
+    CannotListenError,
+    ConnectionAborted,
+    ConnectionDone,
+    FileDescriptorOverrun,
+    TimeoutError,
+)
 from wirebook.protocol import Factory
 from wirebook.transports.reactor import Reactor
 from wirebook.transports.unix import UNIXPort
@@ -186,6 +193,23 @@ def test_an_impossible_address_is_refused(reactor: Reactor, address: Any) -> Non
 def test_an_address_of_the_wrong_type_is_named(reactor: Reactor) -> None:
     with pytest.raises(TypeError, match="not 8007"):
         reactor.listenUNIX(8007, Factory.forProtocol(Echo))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("how", "problem"),
+    [
+        ({"mode": "666"}, "mode are the permissions of a socket's file, a number such as 0o600, not '666'"),
+        ({"backlog": "many"}, "backlog is the number of connections that may wait, not 'many'"),
+    ],
+)
+def test_what_is_no_mode_and_no_backlog_is_refused_and_leaves_nothing(
+    reactor: Reactor, path: Path, how: dict[str, Any], problem: str
+) -> None:
+    before = descriptors()
+    with pytest.raises(TypeError, match=problem):
+        reactor.listenUNIX(path, Factory.forProtocol(Echo), **how)
+    assert not path.exists()
+    assert not descriptors() - before
 
 
 # --- locks
@@ -377,6 +401,89 @@ def test_descriptors_that_were_never_sent_are_closed_with_the_connection(reactor
         assert not descriptors() - before
 
 
+def receive_descriptors(sock: socket.socket, size: int) -> list[int]:
+    """The descriptors that come with the next `size` bytes."""
+    received = []
+    while size:
+        data, descriptors, _, _ = socket.recv_fds(sock, size, 253)
+        assert data
+        size -= len(data)
+        received += descriptors
+    return received
+
+
+@pytest.mark.parametrize("count", [3, 600])
+def test_each_descriptor_needs_a_byte_and_the_bytes_may_come_in_several_writes(
+    reactor: Reactor, path: Path, count: int
+) -> None:
+    with pair(reactor, Recorder, path) as (protocol, sock):
+        with reactor.turn():
+            for _ in range(count):
+                protocol.transport.sendFileDescriptor(0)
+            protocol.transport.write(b"x")
+            protocol.transport.write(b"y" * count)
+        received = receive_descriptors(sock, count + 1)
+        for descriptor in received:
+            os.close(descriptor)
+        assert len(received) == count
+
+
+def test_a_cell_has_as_long_as_it_likes_to_write_the_byte(reactor: Reactor, path: Path) -> None:
+    with pair(reactor, Recorder, path) as (protocol, sock):
+        protocol.transport.sendFileDescriptor(0)
+        # A whole iteration passes.
+        sock.sendall(b"?")
+        assert eventually(lambda: protocol.data == b"?")
+        protocol.transport.write(b"!")
+        os.close(*receive_descriptors(sock, 1))
+
+
+@pytest.mark.parametrize("written", [b"", b"x"])
+def test_more_descriptors_than_bytes_end_the_connection(reactor: Reactor, path: Path, written: bytes) -> None:
+    class Overrun(Recorder):
+        def connectionMade(self) -> None:
+            super().connectionMade()
+            self.transport.sendFileDescriptor(0)
+            self.transport.sendFileDescriptor(0)
+            self.transport.write(written)
+
+    before = descriptors()
+    with pair(reactor, Overrun, path) as (protocol, _):
+        assert isinstance(protocol.end(), FileDescriptorOverrun)
+    assert eventually(lambda: not descriptors() - before)
+
+
+def test_a_producer_is_paused_while_many_descriptors_wait(reactor: Reactor, path: Path) -> None:
+    class Producer(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls: list[str] = []
+
+        def pauseProducing(self) -> None:
+            self.calls.append("pause")
+
+        def resumeProducing(self) -> None:
+            self.calls.append("resume")
+
+        def stopProducing(self) -> None:
+            self.calls.append("stop")
+
+    with pair(reactor, Producer, path) as (protocol, sock):
+        transport = protocol.transport
+        with reactor.turn():
+            transport.registerProducer(protocol, True)
+            for _ in range(64):
+                transport.sendFileDescriptor(0)
+                transport.write(b"x")
+            assert protocol.calls == []
+            transport.sendFileDescriptor(0)
+            assert protocol.calls == ["pause"]
+            transport.write(b"x")
+        for descriptor in receive_descriptors(sock, 65):
+            os.close(descriptor)
+        assert eventually(lambda: protocol.calls == ["pause", "resume"])
+
+
 def test_a_descriptor_that_is_none_is_refused(reactor: Reactor, path: Path) -> None:
     with pair(reactor, Recorder, path) as (protocol, _), pytest.raises(OSError, match="Bad file descriptor"):
         protocol.transport.sendFileDescriptor(9999)
@@ -392,7 +499,7 @@ def test_a_protocol_that_raises_loses_no_descriptors(reactor: Reactor, path: Pat
         before = descriptors()
         socket.send_fds(sock, [b"x"], [0, 1, 2])
         assert isinstance(protocol.end(), ValueError)
-        assert not descriptors() - before
+        assert eventually(lambda: not descriptors() - before)
         assert len(reported()) == 1
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from tests.conftest import eventually
+from tests.conftest import Reports, eventually
 from tests.core.net_kit import Recorders, serving
 from tests.core.tls_kit import Secured, SecuredEcho, authority, python_client, server_options
 from wirebook.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -16,6 +16,7 @@ from wirebook.failure import Failure
 from wirebook.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from wirebook.ssl import TLSError
 from wirebook.task import Clock
+from wirebook.testing._harness import Producer
 from wirebook.transports.reactor import Reactor
 
 
@@ -191,6 +192,29 @@ def test_a_refused_connection_is_refused() -> None:
 def test_options_for_the_other_side_are_refused() -> None:
     with pytest.raises(TypeError, match="TLS as a server needs options"):
         TLSMemoryBIOFactory(authority().clientOptions("x"), False, Recorders(Secured))
+
+
+class Stumbling(Secured):
+    """Has a producer that does not finish, and raises at the first byte."""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.transport.registerProducer(Producer(self.transport, []), True)
+
+    def dataReceived(self, data: bytes) -> None:
+        raise ValueError("a mistake in the program")
+
+
+def test_a_protocol_that_raises_ends_the_connection_although_it_has_a_producer(
+    reactor: Reactor, reported: Reports
+) -> None:
+    factory = Recorders(Stumbling)
+    with serving(reactor, TLSMemoryBIOFactory(server_options(), False, factory)) as port:
+        with python_client(port.port) as sock:
+            sock.sendall(b"x")
+            assert isinstance(factory.number(0).end(), ValueError)
+        assert eventually(lambda: not reactor.handles.of("connection"))
+    assert len(reported()) == 1
 
 
 def test_over_a_stream_of_ours_both_are_handles(reactor: Reactor) -> None:

@@ -90,7 +90,8 @@ def _parse_line(line: bytes) -> ProxyInfo:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
+    # Leading zeros are forbidden: somebody might take them for octal (section 2.1).
+    if not text.isdecimal() or int(text) > 65535 or (len(text) > 1 and text[0] == "0"):
         raise ValueError(f"{text!r} is no port")
     return int(text)
 

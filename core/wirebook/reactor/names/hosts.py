@@ -34,8 +34,9 @@ def parse_hosts(text: str) -> dict[str, list[str]]:
 class HostsResolver:
     """Finds names in the hosts file at `path`; for ``installResolver`` and for ``installNameResolver``.
 
-    It is read again when it has changed. Names that are not in it go to `otherwise`, a resolver such as the reactor's
-    own ``nameResolver``; without one they do not resolve. A file that cannot be read raises OSError now.
+    It is read again when it has changed; while it is gone, as when an editor replaces it, what was read last counts.
+    Names that are not in it go to `otherwise`, a resolver such as the reactor's own ``nameResolver``; without one they
+    do not resolve. A file that cannot be read raises OSError now.
     """
 
     def __init__(self, path: str | os.PathLike[str] = "/etc/hosts", otherwise: IHostnameResolver | None = None) -> None:
@@ -84,9 +85,13 @@ class HostsResolver:
         return [address for address in addresses if address is not None]
 
     def _refresh(self) -> None:
-        state = os.stat(self.path)
-        now = (state.st_mtime_ns, state.st_size, state.st_ino)
-        if now != self._read_at:
-            with open(self.path, encoding="utf-8", errors="replace") as file:
-                self._hosts = parse_hosts(file.read())
-            self._read_at = now
+        try:
+            state = os.stat(self.path)
+            now = (state.st_mtime_ns, state.st_size, state.st_ino)
+            if now != self._read_at:
+                with open(self.path, encoding="utf-8", errors="replace") as file:
+                    self._hosts = parse_hosts(file.read())
+                self._read_at = now
+        except OSError:
+            if self._read_at is None:
+                raise

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wirebook.address import IPAddress, IPv4Address
-from wirebook.deferred import Deferred, succeed
+from wirebook.deferred import Deferred, fail, succeed
 from wirebook.interfaces import IHostnameResolver, IResolverSimple
 from wirebook.reactor.names.adapters import ComplexResolverSimplifier, SimpleResolverComplexifier
 from wirebook.reactor.names.spelling import ip_address
@@ -73,13 +73,17 @@ class NameMethods:
     def lookUp(self, host: str, port: int) -> Deferred[list[tuple[int, Any]]]:
         """The (family, sockaddr) pairs of `host` for TCP, IPv4 first; for transports.
 
-        A number is answered at once. Fails with `DNSLookupError`; cancelling cancels the resolution.
+        A number is answered at once. Fails with `DNSLookupError`, or what the resolver raises; cancelling cancels the
+        resolution.
         """
         number = ip_address(host, port)
         if number is not None:
             return succeed([_sockaddr(number)])
         collector = AddressCollector(host)
-        self.nameResolver.resolveHostName(collector, host, port)
+        try:
+            self.nameResolver.resolveHostName(collector, host, port)
+        except Exception:
+            return fail()
         return collector.found.addCallback(_sockaddrs)
 
 

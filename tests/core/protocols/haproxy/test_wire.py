@@ -77,6 +77,7 @@ def test_a_part_of_a_header_waits_for_the_rest(header: bytes) -> None:
         (b"PROXY TCP6 1.1.1.1 2.2.2.2 1 2\r\n", MissingAddressData),
         (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 65536\r\n", MissingAddressData),
         (b"PROXY TCP4 1.1.1.1 2.2.2.2 -1 2\r\n", MissingAddressData),
+        (b"PROXY TCP4 1.1.1.1 2.2.2.2 01 2\r\n", MissingAddressData),
         (b"PROXY TCP4 1.1.1.1 2.2.2.\xff 1 2\r\n", MissingAddressData),
         (V2_SIGNATURE + b"\x11\x11\0\0", InvalidProxyHeader),
         (block(2, 0x11, FOUR), InvalidProxyHeader),

@@ -80,6 +80,14 @@ def test_a_file_that_has_changed_is_read_again(hosts: Path) -> None:
     assert outcome(resolver.getHostByName("three")) == "192.0.2.8"
 
 
+def test_while_the_file_is_gone_what_was_read_last_counts(hosts: Path) -> None:
+    resolver = HostsResolver(hosts)
+    hosts.unlink()
+    assert outcome(resolver.getHostByName("two")) == "192.0.2.2"
+    hosts.write_text("192.0.2.8 two")
+    assert outcome(resolver.getHostByName("two")) == "192.0.2.8"
+
+
 def test_a_file_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         HostsResolver(tmp_path / "none")

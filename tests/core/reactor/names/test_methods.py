@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Reports
 from tests.core.deferred_kit import error_of, outcome
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, serving
 from tests.core.reactor.names.resolvers import Answering, Waiting
@@ -99,6 +100,22 @@ def test_connecting_uses_the_installed_resolver(any_reactor: Reactor) -> None:
         client = connectProtocol(TCP4ClientEndpoint(any_reactor, "server.lab", port.port), Recorder()).wait(PATIENCE)
         client.transport.loseConnection()
         client.end()
+
+
+@pytest.mark.parametrize("install", ["installResolver", "installNameResolver"])
+def test_an_error_of_the_resolver_fails_the_attempt(reactor: Reactor, reported: Reports, install: str) -> None:
+    class Broken:
+        def getHostByName(self, *args: Any) -> Any:
+            raise RuntimeError("broken")
+
+        resolveHostName = getHostByName
+
+    getattr(reactor, install)(Broken())
+    factory = Recorders(Echo)
+    reactor.connectTCP("some.example", 80, factory)
+    assert isinstance(factory.error(), RuntimeError if install == "installNameResolver" else DNSLookupError)
+    assert not reactor.getDelayedCalls()
+    assert len(reported()) == (install == "installResolver")
 
 
 def test_a_connection_that_is_given_up_stops_its_lookup(reactor: Reactor) -> None:

@@ -1,4 +1,4 @@
-"""The client's end of a connection that is made in two steps: begin to connect, then hear how it went."""
+"""The two ends of a connection, over whatever channel: the one that a port accepted, and the one that connects."""
 
 from __future__ import annotations
 
@@ -9,14 +9,53 @@ from typing import TYPE_CHECKING, Any
 from wirebook.error import ConnectionDone, connect_error
 from wirebook.failure import Failure
 from wirebook.reactor.poller import WRITE
+from wirebook.transports._state import factory_label
 from wirebook.transports.stream import StreamTransport
 
 if TYPE_CHECKING:
+    from wirebook.transports.accepting import AcceptingPort
     from wirebook.transports.connecting import Connector
 
 
-class ConnectingEnd(StreamTransport):
-    """What clients of TCP and UNIX share; a subclass has the slot ``connector``."""
+class End(StreamTransport):
+    """An end whose protocol a factory builds."""
+
+    __slots__ = ()
+
+    @property
+    def factory(self) -> Any:
+        """The factory of the protocol."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """The name of the protocol's class, or of what its factory will build."""
+        return super().label if self.connected or self._label else factory_label(self.factory)
+
+
+class AcceptedEnd(End):
+    """The server's; a subclass has the slot ``port`` for the port that accepted it."""
+
+    __slots__ = ()
+    role = "server"
+    port: AcceptingPort
+
+    @property
+    def factory(self) -> Any:
+        """The factory that built the protocol."""
+        return self.port.factory
+
+    def _end(self, reason: Failure | None) -> None:
+        if not self.disconnected:
+            self.port.connection_ended(self)
+        super()._end(reason)
+
+
+class ConnectingEnd(End):
+    """The client's, which is made in two steps: begin to connect, then hear how it went.
+
+    A subclass has the slot ``connector``.
+    """
 
     __slots__ = ()
     role = "client"
