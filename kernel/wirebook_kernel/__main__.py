@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -12,6 +13,8 @@ def main() -> None:
 
         install(sys.argv[2:])
     else:
+        # Among so much that is made to stay the collector would find nothing. `WirebookKernel.start` turns it on.
+        gc.disable()
         from ipykernel.kernelapp import IPKernelApp
 
         from wirebook_kernel.kernel import WirebookKernel

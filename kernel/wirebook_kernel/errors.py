@@ -16,7 +16,7 @@ from typing import Final
 from IPython.core.error import UsageError
 from IPython.display import display
 
-from wirebook_kernel.html import table
+from wirebook_kernel.html import counted, in_columns, table
 
 LIMIT: Final = 100
 MOST_TEXT: Final = 200
@@ -83,11 +83,6 @@ class ErrorList:
         """The one with this number; None when it was forgotten or is still to come."""
         return next((each for each in self.latest() if each.number == number), None)
 
-    def clear(self) -> None:
-        """Forget all of them; numbers go on."""
-        with self._lock:
-            self._reported.clear()
-
 
 class ErrorTable:
     """What ``%reactor errors`` shows: a snapshot of the list, the newest error first."""
@@ -98,18 +93,14 @@ class ErrorTable:
         self.headline = "No errors were reported." if not latest else self._headline(latest, errors.count)
 
     def _headline(self, latest: list[Reported], count: int) -> str:
-        of_all = f"The last {len(latest)} of {count:,}" if count > len(latest) else f"{count:,}"
-        noun = "error" if len(latest) == 1 else "errors"
-        return (
-            f"{of_all} {noun}. %reactor errors {latest[-1].number} shows the traceback of number {latest[-1].number}."
-        )
+        of_all = f"The last {len(latest)} of {count:,} errors" if count > len(latest) else counted(count, "error")
+        number = latest[-1].number
+        return f"{of_all}. %reactor errors {number} shows the traceback of number {number}."
 
     def __repr__(self) -> str:
         if not self.rows:
             return self.headline
-        lines = [HEADERS, *self.rows]
-        widths = [max(len(row[column]) for row in lines) for column in range(len(HEADERS))]
-        return "\n".join([self.headline, "", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)])
+        return "\n".join([self.headline, "", *in_columns([HEADERS, *self.rows])])
 
     def _repr_html_(self) -> str:
         return table(self.headline, HEADERS, self.rows) if self.rows else f"<div>{escape(self.headline)}</div>"

@@ -14,13 +14,14 @@ from wirebook_kernel.cells import Cell, Cells, current_cell
 from wirebook_kernel.comms import keep_on_subshells
 from wirebook_kernel.ending import guard_end, shut_down, unguard_end
 from wirebook_kernel.floods import Floods
+from wirebook_kernel.held import HeldErrors
 from wirebook_kernel.interrupts import guard_cell
 from wirebook_kernel.live import LiveClasses
 from wirebook_kernel.magics import ReactorMagics
 from wirebook_kernel.ownership import close_earlier_runs, strip_keep
 from wirebook_kernel.reports import CellReporter
 from wirebook_kernel.sharing import quicken_reactor, soften_cells
-from wirebook_kernel.watchdog import watchdog
+from wirebook_kernel.watchdog import show_in_cell, watchdog
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -37,9 +38,10 @@ class Extension:
         self._cells = Cells(shell, close_earlier_runs, self._ended)
         self._floods = Floods(self._cells)
         self._classes = LiveClasses(shell.user_ns)
+        self._held = HeldErrors(shell.user_ns)
         self._events: dict[str, tuple[Callable[[Any], None], ...]] = {
             # Guarded first: closing what an earlier run opened may take a moment, and be interrupted.
-            "pre_run_cell": (guard, self._cells.begin, watchdog.note_cell),
+            "pre_run_cell": (guard, self._cells.begin, watchdog.note_cell, self._begun),
             "post_run_cell": (self._cells.end, free_views),
         }
 
@@ -49,6 +51,7 @@ class Extension:
         reactor.runInThread()
         reactor.callFromThread(quicken_reactor)
         watchdog.place = self._place
+        watchdog.show = self._floods.exempt(show_in_cell)
         watchdog.start()
         self._reporter.install()
         for event, callbacks in self._events.items():
@@ -66,8 +69,13 @@ class Extension:
         self._cells.join()
         watchdog.note_cell()
 
+    def _begun(self, info: object) -> None:
+        """A cell begins."""
+        self._held.before_cell()
+
     def _ended(self, cell: Cell) -> None:
         """A run of a cell has ended; what is written now is still its output."""
+        self._held.after_cell()
         for sentence in self._classes.follow(cell):
             print(sentence)  # noqa: T201
         self._floods.tell(cell)

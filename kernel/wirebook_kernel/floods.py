@@ -8,6 +8,9 @@ cell, and what is left out is counted and told. What a cell itself writes while 
 The limit is for a second at a time. A flood that goes on gets half as much in each further second, down to a few
 lines: it would grow the notebook without end otherwise. A second without a flood gives back the whole.
 
+What a thread writes is passed on in whole lines. ``print("got", data)`` writes four times, and ipykernel lets other
+threads in after the first one: a worker and the reactor would print into each other's lines.
+
 A stream of ipykernel's gets a class of its own while this is installed, so that whoever has kept the stream, as
 handlers of `logging` do, is limited too. Its ``write`` is a property: IPython puts a function there for the length
 of each cell, which keeps all that it sees for the history, and must see only what is shown. The note about what
@@ -21,8 +24,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from functools import partial
-from typing import Any, Protocol
+from functools import partial, wraps
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ipykernel.iostream import OutStream
 from ipykernel.zmqshell import ZMQDisplayPublisher
@@ -31,12 +34,18 @@ from wirebook import reactor
 from wirebook_kernel.cells import Cell, current_cell
 from wirebook_kernel.html import counted
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 LINES_PER_SECOND = 1000
 CHARACTERS_PER_LINE = 100
 LINES_PER_DISPLAY = 20
 LEAST_LINES = 10
 WINDOW = 1.0
 MOST_BUDGETS = 200
+# Seconds and characters that a line may wait for its end.
+LINE_SECONDS = 0.1
+LINE_CHARACTERS = 10_000
 
 
 class Followed(Protocol):
@@ -51,8 +60,6 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.floods = 0
         self.in_line = False
-        # After a line that was left out in part its rest is too: so many characters may be waited for its end.
-        self._cut = 0
         self.renew(limit)
 
     def renew(self, limit: int) -> None:
@@ -71,31 +78,17 @@ class Budget:
 
     def take(self, text: str) -> str:
         """What of `text` may be shown; the rest is counted as left out."""
-        if self._cut:
-            begin = text.find("\n") + 1 or len(text)
-            self._lose(text[:begin])
-            text = text[begin:]
         shown = min(len(text), self.characters) if self.lines > 0 else 0
         lines = text.count("\n", 0, shown)
         if lines > self.lines:
             lines, shown = self.lines, _end_of_line(text, self.lines)
         self.lines -= lines
         self.characters -= shown
-        self._lose(text[shown:])
+        self.lost_lines += text.count("\n", shown)
+        self.lost_characters += len(text) - shown
         if shown:
             self.in_line = text[shown - 1] != "\n"
         return text[:shown]
-
-    def _lose(self, text: str) -> None:
-        self.lost_lines += text.count("\n")
-        self.lost_characters += len(text)
-        if text.endswith("\n"):
-            self._cut = 0
-        elif self._cut:
-            self._cut = max(0, self._cut - len(text))
-        elif text and (self.lost_lines or self.lines <= 0):
-            # Else it is text that has no line ends.
-            self._cut = CHARACTERS_PER_LINE
 
     def take_display(self) -> bool:
         """Whether a display may be shown, which costs as much as some lines."""
@@ -132,6 +125,7 @@ class Floods:
         self._lock = threading.RLock()
         self._budgets: dict[Cell | None, Budget] = {}
         self._gates: list[StreamGate | DisplayGate] = []
+        self._exempt = threading.local()
 
     def install(self, publisher: Any) -> None:
         """Stand before this process's streams and a shell's `publisher` of displays, where they are ipykernel's."""
@@ -149,12 +143,25 @@ class Floods:
 
     def is_limited(self) -> bool:
         """Whether what is written here and now comes from a callback: not from a cell at its own work."""
-        if not self.limit:
+        if not self.limit or getattr(self._exempt, "now", False):
             return False
         if reactor.onReactorThread():
             return True
         cell = current_cell.get()
         return cell is not None and not self._cells.is_running(cell)
+
+    def exempt(self, function: Callable[P, R]) -> Callable[P, R]:
+        """`function` as one whose output is no callback's, though it goes to the callback's cell: never limited."""
+
+        @wraps(function)
+        def exempted(*args: P.args, **kwargs: P.kwargs) -> R:
+            self._exempt.now = True
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._exempt.now = False
+
+        return exempted
 
     def spend(self, notes: Notes, spending: Callable[[Budget], Any]) -> Any:
         """Let `spending` take from the budget of this context's cell. What it leaves out is noted later."""
@@ -247,6 +254,29 @@ class LimitedStream:
         self._gate.flush()
 
 
+class Line:
+    """The ``text`` of a line that has not ended yet, written in ``context``, after ``ended`` lines that did end.
+
+    ``awaited`` while somebody will look whether it has ended.
+    """
+
+    def __init__(self) -> None:
+        # Re-entrant, for finalizers and signal handlers write too.
+        self.lock = threading.RLock()
+        self.text = ""
+        self.ended = 0
+        self.cell: Cell | None = None
+        self.context = copy_context()
+        self.awaited = False
+
+
+class Lines(threading.local):
+    """The line of each thread."""
+
+    def __init__(self) -> None:
+        self.mine = Line()
+
+
 class StreamGate:
     """Stands before a stream. ``inner`` is what writes on: the stream's own method, or what was put in its place."""
 
@@ -256,6 +286,7 @@ class StreamGate:
         self._usual = type(stream)
         self._notes = Notes(stream)
         self._passing = threading.local()
+        self._lines = Lines()
         self._write, self._flush = self._usual.write.__get__(stream), self._usual.flush.__get__(stream)
         self.inner: Callable[[str], int | None] = vars(stream).pop("write", self._write)
         stream._gate = self
@@ -263,35 +294,70 @@ class StreamGate:
 
     def uninstall(self) -> None:
         """Give the stream its class back. IPython may put this gate's method there once more: it is open now."""
+        self._finish(self._lines.mine)
         self._stream.__class__ = self._usual
         if self.inner != self._write:
             self._stream.write = self.inner
         self.inner = self._write
 
     def write(self, text: str) -> int | None:
-        """As the stream's, as far as the limit allows."""
-        if getattr(self._passing, "now", False):
-            # What was put in the stream's place writes on.
+        """As the stream's, line by line, and as far as the limit allows."""
+        if getattr(self._passing, "now", False) or not isinstance(text, str) or self._stream.closed:
+            # What was put in the stream's place writes on; or the stream itself says what is wrong.
             written: int | None = self._write(text)
             return written
-        size = len(text)
-        if isinstance(text, str) and text and self._floods.is_limited():
-            text = self._floods.spend(self._notes, lambda budget: budget.take(text))
-            if not text:
-                return size
-        self._passing.now = True
-        try:
-            self.inner(text)
-        finally:
-            self._passing.now = False
-        return size
+        line, cell = self._lines.mine, current_cell.get()
+        with line.lock:
+            if line.cell is not cell:
+                self._finish(line)
+            whole = line.text + text
+            end = whole.rfind("\n") + 1 if len(whole) < LINE_CHARACTERS else len(whole)
+            line.text = whole[end:]
+            if line.text:
+                line.cell, line.context = cell, copy_context()
+            if end:
+                line.ended += 1
+                self._pass(whole[:end])
+        if line.text and not line.awaited:
+            line.awaited = True
+            self._await_end(line)
+        return len(text)
 
     def flush(self) -> None:
         """As the stream's, but the reactor hands over itself what was written, and does not wait until it is sent."""
+        self._finish(self._lines.mine)
         if reactor.onReactorThread() and self._stream.pub_thread is not None:
             self._stream._flush()
         else:
             self._flush()
+
+    def _await_end(self, line: Line) -> None:
+        self._notes.after(LINE_SECONDS, partial(self._look_at, line, line.ended))
+
+    def _look_at(self, line: Line, ended: int) -> None:
+        with line.lock:
+            line.awaited = bool(line.text) and line.ended != ended
+            if not line.awaited:
+                self._finish(line)
+        if line.awaited:
+            self._await_end(line)
+
+    def _finish(self, line: Line) -> None:
+        """Pass on what there is of a line."""
+        with line.lock:
+            text, line.text = line.text, ""
+            if text:
+                line.context.run(self._pass, text)
+
+    def _pass(self, text: str) -> None:
+        if self._floods.is_limited():
+            text = self._floods.spend(self._notes, lambda budget: budget.take(text))
+        if text:
+            self._passing.now = True
+            try:
+                self.inner(text)
+            finally:
+                self._passing.now = False
 
 
 class DisplayGate:

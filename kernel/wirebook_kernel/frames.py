@@ -87,19 +87,15 @@ def _start(instruction: dis.Instruction) -> tuple[int | None, int | None] | None
 def position_of(frame: FrameType) -> Position:
     """Describe where a thread is whose innermost frame this is."""
     own: list[FrameType] = []
-    caller = None
     for each in outwards(frame):
         package = package_of(each)
         if package in FRAMEWORK:
-            caller = caller or each
             context = _context_in(each)
             if context is not None:
-                return _position(own, caller, context)
+                return _position(own, each, context)
         elif package not in LIBRARIES:
-            if caller is not None:
-                break
             own.append(each)
-    return _position(own, caller or frame, None)
+    return _position(own, frame, None)
 
 
 def _position(own: list[FrameType], caller: FrameType, context: Context | None) -> Position:
@@ -116,8 +112,10 @@ def _position(own: list[FrameType], caller: FrameType, context: Context | None) 
 
 def _context_in(frame: FrameType) -> Context | None:
     """The context in which `frame`, one of the framework's, runs a callback."""
-    names = frame.f_locals
-    for found in (names.get("context"), getattr(names.get("self"), "context", None)):
+    if frame.f_lasti not in _calls_of_callbacks(frame.f_code):
+        return None
+    mine = frame.f_locals.get("self")
+    for found in (frame.f_locals.get("context"), getattr(mine, "context", None), getattr(mine, "_context", None)):
         if isinstance(found, Context):
             return found
     return None

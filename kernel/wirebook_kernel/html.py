@@ -132,6 +132,12 @@ def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str]], s
     )
 
 
+def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The same as lines of text, each column as wide as its widest text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
 def amount(count: int) -> str:
     """A number of bytes for reading: ``512 B``, ``1.5 kB``, ``20 MB``."""
     value = float(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,9 @@ class WirebookKernel(IPythonKernel):
         """Start the kernel, and the reactor before the first message is handled."""
         assert self.shell is not None
         self.shell.extension_manager.load_extension("wirebook_kernel")
+        # What there is by now stays: no collection, which all callbacks wait for, has to look at it again.
+        gc.freeze()
+        gc.enable()
         super().start()  # type: ignore[no-untyped-call]
 
     def do_shutdown(self, restart: bool) -> Any:

@@ -16,7 +16,7 @@ from wirebook import reactor
 from wirebook.interfaces import IHandle
 from wirebook.turn import turn
 from wirebook_kernel import errors
-from wirebook_kernel.cells import cell_of
+from wirebook_kernel.cells import cell_of, current_cell
 from wirebook_kernel.floods import Floods
 from wirebook_kernel.live import LiveClasses
 from wirebook_kernel.ownership import close_handles
@@ -103,8 +103,10 @@ class ReactorMagics(Magics):
 
 def run_in_turn(shell: InteractiveShell, source: str) -> Any:
     """Run the source of a cell in one turn of the reactor; the value of a last expression is returned."""
-    code = shell.transform_cell(source)
-    name = shell.compile.cache(code, shell.execution_count, raw_code=source)
+    code, cell = shell.transform_cell(source), current_cell.get()
+    # The shell has counted on before it runs a cell.
+    number = shell.execution_count if cell is None else cell.number
+    name = shell.compile.cache(code, number, raw_code=source)
     tree = shell.transform_ast(shell.compile.ast_parse(code, filename=name))
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     steps = [_compile(tree, name, "exec")]

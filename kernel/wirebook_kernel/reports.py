@@ -140,7 +140,7 @@ class CellReporter(logging.Handler):
             return ""
         code = step.tb_frame.f_code
         function = "" if code.co_name == "<module>" else f" in {code.co_qualname}"
-        return f"{tracebacks.file_name(self._shell, code.co_filename)}:{step.tb_lineno}{function}"
+        return f"{tracebacks.file_name(self._shell, code.co_filename)}:{tracebacks.line_of(step)}{function}"
 
 
 class Alike:

@@ -10,7 +10,7 @@ from wirebook import reactor
 from wirebook.interfaces import IHandle
 from wirebook.turn import turn
 from wirebook_kernel.cells import describe_cell
-from wirebook_kernel.html import amount, counted, duration, table
+from wirebook_kernel.html import amount, counted, duration, in_columns, table
 
 HEADERS = ("kind", "local", "peer", "state", "protocol", "cell", "since", "in", "out")
 MOST_ROWS = 100
@@ -31,10 +31,7 @@ class Status:
     def __repr__(self) -> str:
         if not self.rows:
             return self.headline
-        lines = [HEADERS, *self.rows]
-        widths = [max(len(row[column]) for row in lines) for column in range(len(HEADERS))]
-        texts = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in lines]
-        return "\n".join([self.headline, "", *texts, *self._left_out()])
+        return "\n".join([self.headline, "", *in_columns([HEADERS, *self.rows]), *self._left_out()])
 
     def _repr_html_(self) -> str:
         if not self.rows:

@@ -10,12 +10,13 @@ import traceback
 from contextlib import suppress
 from copy import copy
 from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.ultratb import AutoFormattedTB
 
-from wirebook_kernel.frames import FRAMEWORK, package_of
+from wirebook_kernel.frames import FRAMEWORK, LIBRARIES, package_of
 from wirebook_kernel.html import counted
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Folding(AutoFormattedTB):
 
     def get_records(self, etb: TracebackType, context: int, tb_offset: int) -> Any:
         """The frames to show, a `Fold` for each run of the framework's."""
-        records = super().get_records(etb, context, tb_offset)
+        records = super().get_records(with_lines(etb), context, tb_offset)
         return records if self.mode == VERBOSE else fold(records)
 
     def format_record(self, frame_info: Any) -> str:
@@ -69,7 +70,7 @@ class Fold:
 
     def __init__(self, records: list[Any]) -> None:
         self._last = records[-1]
-        self.packages = sorted({package_of(record.frame) for record in records})
+        self.packages = sorted({package_of(record.frame) for record in records} & FRAMEWORK)
         self.count = len(records)
 
     def __getattr__(self, name: str) -> Any:
@@ -138,28 +139,60 @@ def fold(records: list[Any]) -> list[Any]:
 
     When there are no others, the last one says where the error comes from, and stays.
     """
-    own = [number for number, record in enumerate(records) if not _of_framework(record)]
-    first = own[0] if own else len(records) - 1
+    hidden = _of_framework(records)
+    if all(hidden):
+        return records[-1:]
+    first = hidden.index(False)
     folded: list[Any] = []
-    for hidden, run in groupby(records[first:], _of_framework):
-        members = list(run)
-        folded += [Fold(members)] if hidden and own else members
+    for fold_them, run in groupby(zip(hidden[first:], records[first:], strict=True), itemgetter(0)):
+        members = [record for _, record in run]
+        folded += [Fold(members)] if fold_them else members
     return folded
 
 
-def _of_framework(record: Any) -> bool:
+def _of_framework(records: list[Any]) -> list[bool]:
+    """Whether each frame is the framework's: its own, or the standard library's between two of its own."""
     # A record of repeated frames has no frame of its own.
-    frame = getattr(record, "frame", None)
-    return frame is not None and package_of(frame) in FRAMEWORK
+    frames = [getattr(record, "frame", None) for record in records]
+    packages = ["" if frame is None else package_of(frame) for frame in frames]
+    hidden = [package in FRAMEWORK for package in packages]
+    for number, package in enumerate(packages):
+        if package in LIBRARIES and number and hidden[number - 1]:
+            called = next((each for each in packages[number:] if each not in LIBRARIES), "")
+            hidden[number] = called in FRAMEWORK
+    return hidden
 
 
 def without_framework(trace: TracebackType) -> TracebackType:
     """`trace` without the framework's frames; all of it when there are no others."""
-    own = [step for step in steps_of(trace) if package_of(step.tb_frame) not in FRAMEWORK]
-    folded: TracebackType | None = None
-    for step in reversed(own):
-        folded = TracebackType(folded, step.tb_frame, step.tb_lasti, step.tb_lineno)
-    return folded or trace
+    return _linked([step for step in steps_of(trace) if package_of(step.tb_frame) not in FRAMEWORK]) or trace
+
+
+def with_lines(trace: TracebackType) -> TracebackType:
+    """`trace` with a line number for each frame.
+
+    Some instructions belong to no line (the jump back to a loop whose body is an ``if`` is one), and an interrupt
+    may come there. IPython gives up on such a traceback.
+    """
+    return _linked(steps_of(trace)) or trace
+
+
+def _linked(steps: list[TracebackType]) -> TracebackType | None:
+    trace: TracebackType | None = None
+    for step in reversed(steps):
+        trace = TracebackType(trace, step.tb_frame, step.tb_lasti, line_of(step))
+    return trace
+
+
+def line_of(step: TracebackType) -> int:
+    """The line at which a frame stands, or the last one before where it stands at none."""
+    # None where there is none, whatever its type says.
+    found: int | None = step.tb_lineno
+    if found is not None:
+        return found
+    code = step.tb_frame.f_code
+    before = [line for start, _, line in code.co_lines() if line is not None and start <= step.tb_lasti]
+    return before[-1] if before else code.co_firstlineno
 
 
 def raised_in_framework(trace: TracebackType | None) -> bool:

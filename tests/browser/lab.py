@@ -216,6 +216,11 @@ class Notebook:
         """Press the stop button."""
         self.panel.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
 
+    def restart(self) -> None:
+        """Restart the kernel, as the button does once it is confirmed, and wait until it can run cells."""
+        self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        self.page.evaluate(KERNEL_READY)
+
     def make_room(self) -> None:
         """Fold the file browser away, so that a picture shows the notebook."""
         self.page.evaluate("() => jupyterapp.shell.collapseLeft()")

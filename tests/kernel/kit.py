@@ -133,7 +133,8 @@ class Notebook:
 
     def start(self, code: str, cell: str | None = None, subshell: str | None = None) -> Run:
         """Ask for a cell to be run, and do not wait."""
-        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        # After an error ipykernel would leave out what comes next, a moment longer than until the cell is idle.
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": False}
         metadata = {} if cell is None else {"cellId": cell}
         return Run(self, self.send("execute_request", content, metadata=metadata, subshell=subshell))
 

@@ -95,6 +95,12 @@ def test_waiting_on_the_reactors_thread_is_an_error_with_a_hint(notebook: Notebo
     assert "attach a callback instead" in run.error
 
 
+def test_awaiting_in_a_turn_of_the_cells_own_is_an_error_with_a_hint(notebook: Notebook) -> None:
+    notebook.run(NAMES)
+    run = notebook.run("with reactor.turn():\n    await later(1)")
+    assert run.error.startswith("TurnHeldError: await would wait for ever: this thread holds the turn")
+
+
 def test_the_error_of_one_of_many_is_the_cells(notebook: Notebook) -> None:
     notebook.run(NAMES)
     run = notebook.run("await asyncio.gather(later(1), fail(KeyError('lost')))")

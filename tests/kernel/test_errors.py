@@ -67,14 +67,6 @@ def test_the_table_is_escaped() -> None:
     assert "&lt;img" in html
 
 
-def test_a_list_can_be_cleared_and_numbers_go_on() -> None:
-    errors = ErrorList()
-    errors.add(an_error())
-    errors.clear()
-    errors.add(an_error())
-    assert [each.number for each in errors.latest()] == [2]
-
-
 # --- in a kernel -----------------------------------------------------------------------------------------
 
 CHANNELS = {

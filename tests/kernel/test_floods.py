@@ -86,6 +86,21 @@ def test_other_cells_are_not_limited_by_a_flood(notebook: Notebook) -> None:
     other.wait(lambda run: "here" in run.stdout)
 
 
+def test_a_flood_that_keeps_the_reactor_is_reported_as_any_callback_that_does(notebook: Notebook) -> None:
+    notebook.run("%reactor watchdog 0.2")
+    run = notebook.run("""
+        go_on = True
+        def flood():
+            while go_on: print("line")
+        reactor.callLater(0, flood);
+    """)
+    run.wait(lambda run: run.displays)
+    notebook.run("go_on = False")
+    assert "flood() keeps the reactor waiting" in run.displays[0]["text/plain"]
+    run.wait(lambda run: any("flood() kept" in update["text/plain"] for update in updates(run)))
+    notebook.run("%reactor watchdog 1")
+
+
 def test_what_was_left_out_is_told_before_the_cell_ends(notebook: Notebook) -> None:
     run = notebook.run(FLOOD + "reactor.callLater(0, flood); __import__('wirebook_kernel').settle()")
     assert lines(run) + left_out(run) == 100_000
@@ -180,6 +195,38 @@ def test_a_stock_kernel_is_limited_from_the_loading_cell_on_and_until_it_is_unlo
         assert notebook.run("print('here')").stdout == "here\n"
 
 
+PRINTS = """
+import sys, threading, time
+begin = threading.Barrier(2)
+def prints(who):
+    begin.wait(10)
+    for number in range(300):
+        print(who, "prints", "number", number)
+"""
+
+
+def test_threads_that_print_at_once_leave_each_others_lines_whole(notebook: Notebook) -> None:
+    run = notebook.run(PRINTS + "wirebook.deferToThread(prints, 'worker'); prints('cell')\ntime.sleep(0.1)")
+    run.wait(lambda run: run.stdout.count("\n") == 600)
+    wanted = [f"{who} prints number {number}" for who in ("cell", "worker") for number in range(300)]
+    assert sorted(run.stdout.splitlines()) == sorted(wanted)
+
+
+def test_a_line_that_does_not_end_is_shown_while_its_cell_goes_on(notebook: Notebook) -> None:
+    run = notebook.start("print('no end', end='')\nwirebook.Deferred().wait()")
+    run.wait(lambda run: run.stdout == "no end")
+    notebook.interrupt()
+    run.wait()
+
+
+def test_a_line_that_does_not_end_stays_in_its_cell(notebook: Notebook) -> None:
+    one = notebook.run("go = wirebook.Deferred(); go.addCallback(lambda _: print('one', end=''));")
+    two = notebook.run("go.addCallback(lambda _: print('two'));")
+    notebook.run("reactor.callFromThread(go.callback, None)")
+    two.wait(lambda run: run.stdout == "two\n")
+    one.wait(lambda run: run.stdout == "one")
+
+
 def test_a_budget_counts_lines() -> None:
     budget = Budget(3)
     assert budget.take("one\ntwo\n") == "one\ntwo\n"
@@ -187,23 +234,6 @@ def test_a_budget_counts_lines() -> None:
     assert budget.take("three\nfour\nfive\n") == "three\n"
     assert budget.take("six\n") == ""
     assert budget.summary() == "3 lines"
-
-
-def test_the_rest_of_a_line_that_was_left_out_is_left_out_too() -> None:
-    budget = Budget(1)
-    assert [budget.take(text) for text in ("one\n", "two\n", "thr")] == ["one\n", "", ""]
-    budget.renew(1)
-    assert [budget.take(text) for text in ("e", "e\nfour\n")] == ["", "four\n"]
-    assert budget.summary() == "1 line"
-
-
-def test_a_line_that_never_ends_is_not_left_out_for_ever() -> None:
-    budget = Budget(1)
-    for text in ("one\n", "two\n", "thr"):
-        budget.take(text)
-    budget.renew(1)
-    shown = "".join(budget.take(".") for _ in range(2 * CHARACTERS_PER_LINE))
-    assert shown == "." * CHARACTERS_PER_LINE
 
 
 def test_a_budget_that_was_overdrawn_again_and_again_shrinks_to_a_few_lines() -> None:

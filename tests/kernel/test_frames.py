@@ -12,8 +12,9 @@ from types import FrameType
 import pytest
 
 from tests.conftest import eventually
-from wirebook.deferred import Deferred, ensureDeferred, inlineCallbacks, succeed
+from wirebook.deferred import Deferred, ensureDeferred, inlineCallbacks, maybeDeferred, succeed
 from wirebook.reactor.loop import ReactorBase
+from wirebook.task import Cooperator
 from wirebook.turn import turn
 from wirebook_kernel.frames import in_framework, position_of
 
@@ -48,10 +49,29 @@ def wait_in_lambda() -> object:
     return succeed(None).addCallback(lambda _: wait())
 
 
+def wait_in_framework(_: object = None) -> object:
+    """A user's function, which has something called by the framework that leaves no frame."""
+    return maybeDeferred(time.sleep, LONG)
+
+
 def in_turn() -> None:
     """A cell that holds the turn."""
     with turn:
         wait()
+
+
+def in_turn_and_framework() -> None:
+    """A cell that holds the turn, and calls the framework."""
+    with turn:
+        wait_in_framework()
+
+
+def of_cooperator() -> None:
+    """A step of a cooperative task."""
+    ticks: list[Callable[[], None]] = []
+    Cooperator(scheduler=ticks.append).cooperate(iter(wait, 1))
+    with turn:
+        ticks[0]()
 
 
 def of_reactor() -> None:
@@ -99,6 +119,7 @@ CALLS: dict[str, tuple[Callable[[], object], str, str]] = {
     "a step": (USERS["a step"], "wait", "time.sleep"),
     "a coroutine": (USERS["a coroutine"], "wait_in_coroutine", "time.sleep"),
     "a step written in C": (USERS["a step written in C"], "sleep", ""),
+    "a cooperative task": (of_cooperator, "wait", "time.sleep"),
 }
 
 
@@ -119,8 +140,20 @@ def test_of_callbacks_within_callbacks_the_inner_one_counts() -> None:
         assert position_of(frame).function.endswith("wait_in_lambda.<locals>.<lambda>")
 
 
-def test_a_cell_that_holds_the_turn_has_no_callback() -> None:
-    with busy(in_turn) as frame:
+def test_a_callback_that_has_called_the_framework_is_still_that_callback() -> None:
+    with busy(lambda: succeed(None).addCallback(wait_in_framework)) as frame:
+        position = position_of(frame)
+    assert position.function == "wait_in_framework"
+    assert position.source == "return maybeDeferred(time.sleep, LONG)"
+    assert position.context is not None
+
+
+@pytest.mark.parametrize(
+    ("cell", "source"),
+    [(in_turn, "time.sleep(LONG)"), (in_turn_and_framework, "return maybeDeferred(time.sleep, LONG)")],
+)
+def test_a_cell_that_holds_the_turn_has_no_callback(cell: Callable[[], None], source: str) -> None:
+    with busy(cell) as frame:
         position = position_of(frame)
     assert position.context is None
-    assert position.source == "time.sleep(LONG)"
+    assert position.source == source

@@ -20,6 +20,7 @@ from wirebook_kernel.html import (
     counted,
     duration,
     from_terminal,
+    in_columns,
     mark,
     table,
 )
@@ -68,6 +69,14 @@ def test_one_thing_is_not_several() -> None:
 def test_what_has_no_state_shows_no_mark() -> None:
     assert "aria-hidden" not in card("title", "", [])
     assert "aria-hidden" in card("title", "open", [])
+
+
+def test_columns_are_as_wide_as_their_widest_text() -> None:
+    assert in_columns([("kind", "cell"), ("connection", ""), ("port", "[3]")]) == [
+        "kind        cell",
+        "connection",
+        "port        [3]",
+    ]
 
 
 def test_a_table_without_states_has_no_marks() -> None:

@@ -100,7 +100,9 @@ def test_a_reactor_cell_runs_in_one_turn_and_has_a_value(notebook: Notebook) -> 
 def test_an_error_in_a_reactor_cell_is_the_cells_error_and_ends_the_turn(notebook: Notebook) -> None:
     run = notebook.run("%%reactor\nnumber = 1\nnumber / 0")
     assert run.error == "ZeroDivisionError: division by zero"
-    assert any("number / 0" in line for line in run.reply["content"]["traceback"])
+    *_, frame, _message = run.reply["content"]["traceback"]
+    assert "number / " in frame
+    assert f"In[{run.reply['content']['execution_count']}]" in frame, "its lines are those of the cell"
     assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 1); await d").error == ""
 
 

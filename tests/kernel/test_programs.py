@@ -240,6 +240,7 @@ reactor.run()
     notebook.interrupt()
     run.wait()
     assert run.error.startswith("KeyboardInterrupt")
+    assert "threading.py" not in "".join(run.reply["content"]["traceback"]), "how run() waits is its own business"
     assert run.stdout == "here\nshutting down\n"
     assert notebook.value("len(reactor.handles)") == 0
 

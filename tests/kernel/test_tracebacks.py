@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from tests.conftest import eventually
 from wirebook import Deferred, Factory, Failure, Protocol, reactor, succeed
 from wirebook.error import CannotListenError
 from wirebook_kernel import tracebacks
-from wirebook_kernel.tracebacks import report_of, steps_of, text_of, without_framework
+from wirebook_kernel.tracebacks import line_of, report_of, steps_of, text_of, without_framework
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +78,12 @@ def test_each_run_between_the_users_frames_is_folded_by_itself(shell: Interactiv
     assert "of wirebook" in lines[4]
 
 
+def test_the_standard_library_as_a_callback_is_shown(shell: InteractiveShell) -> None:
+    text = shown(shell, error_of(lambda: succeed("{").addCallback(lambda text: json.loads(text)).wait()))
+    assert "of wirebook" in text
+    assert "json/decoder.py" in text
+
+
 def test_who_called_the_callback_is_left_out(shell: InteractiveShell) -> None:
     text = shown(shell, failure_of(step_that_fails).value)
     assert "step_that_fails" in text
@@ -99,6 +107,35 @@ def test_what_the_framework_raised_and_caught_itself_is_not_told(shell: Interact
     assert isinstance(error, CannotListenError)
     assert isinstance(error.__cause__, OSError)
     assert "direct cause" not in shown(shell, error)
+
+
+def on_no_line(value: object) -> None:
+    """Like `step_that_fails`, but its instructions belong to no line, as a few of any program's do."""
+
+
+# Each of these bytes says so of eight of them (CPython, "Location entries" of code objects: code 15, length 8).
+on_no_line.__code__ = step_that_fails.__code__.replace(co_linetable=b"\xff" * len(step_that_fails.__code__.co_code))
+
+
+@pytest.mark.parametrize("mode", ["Context", "Verbose", "Plain", "Minimal"])
+def test_a_traceback_with_a_frame_on_no_line_is_shown_like_any_other(mode: str, shell: InteractiveShell) -> None:
+    error = error_of(lambda: on_no_line(1))
+    shell.InteractiveTB.set_mode(mode)
+    text = shown(shell, error)
+    assert text.rstrip().endswith("ValueError: this is wrong")
+    assert mode == "Minimal" or "in step_that_fails" in text
+
+
+def test_what_belongs_to_no_line_is_shown_at_the_last_one_before() -> None:
+    code = step_that_fails.__code__
+    first, last = code.co_firstlineno, code.co_firstlineno + 2
+    assert [line_of(on_line_none(code, offset)) for offset in (0, len(code.co_code))] == [first, last]
+    assert line_of(on_line_none(on_no_line.__code__, 0)) == first
+
+
+def on_line_none(code: CodeType, offset: int) -> Any:
+    """A step of a traceback that stands at this instruction of `code`, which belongs to no line."""
+    return SimpleNamespace(tb_lineno=None, tb_lasti=offset, tb_frame=SimpleNamespace(f_code=code))
 
 
 def test_the_users_own_causes_are_told(shell: InteractiveShell) -> None:
