@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import re
 import subprocess
@@ -125,7 +126,17 @@ def parse(path: Path) -> Source:
 def sources(*folders: str) -> list[Source]:
     """The Python files under `folders`; of the three packages when none is named."""
     folders = folders or tuple(f"{root}/{package}" for package, root in PACKAGES.items())
-    return [parse(path) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    parsed = [parse(path) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    # Every leak check would walk the trees otherwise.
+    gc.freeze()
+    return parsed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_sources() -> Iterator[None]:
+    """Keep the trees no longer than these tests."""
+    yield
+    sources.cache_clear()
 
 
 def functions(tree: ast.AST) -> Iterator[FunctionNode]:
