@@ -18,7 +18,7 @@ from itertools import count
 from os.path import dirname, join
 from textwrap import indent
 from types import FunctionType, TracebackType
-from typing import IO, Any, Literal, NoReturn, TypeAlias
+from typing import IO, Any, Final, Literal, NoReturn, TypeAlias
 
 Detail: TypeAlias = Literal["default", "brief", "verbose"]
 ErrorType: TypeAlias = type[BaseException]
@@ -38,6 +38,8 @@ class PickledError(Exception):
 
 
 STEERING: set[type] = set()
+# What a result that is a Failure is called; `wirebook.deferred.chain` has the words for all others.
+IS_FAILURE: Final = 2
 
 
 class Steering:
@@ -48,6 +50,10 @@ class Steering:
     """
 
     __slots__ = ()
+
+    def _join(self, outer: Any) -> tuple[Any, int]:
+        """What the chain of `outer`, whose callback returned this, goes on with: a result, and what it is."""
+        raise NotImplementedError
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -116,6 +122,9 @@ class Failure(BaseException, Steering):
     def _take_over(self, other: Failure) -> None:
         self.value, self.type, self.tb = other.value, other.type, other.tb
         self.__dict__.update(other.__dict__)
+
+    def _join(self, outer: object) -> tuple[Failure, int]:
+        return self, IS_FAILURE
 
     # Questions
 

@@ -211,6 +211,23 @@ def test_a_callback_added_by_a_callback_runs_after_those_already_there() -> None
     assert order == [1, 2, 3]
 
 
+def test_a_step_attached_when_a_callback_is_dropped_is_taken_too() -> None:
+    class Parting:
+        """A callback that attaches another one with its last breath."""
+
+        def __call__(self, value: int) -> int:
+            return value
+
+        def __del__(self) -> None:
+            deferred.addCallback(seen.append)
+
+    seen: list[int] = []
+    deferred: Deferred[int] = Deferred()
+    deferred.addCallback(double).addCallback(Parting()).addCallback(double)
+    deferred.callback(1)
+    assert seen == [4]
+
+
 def test_the_result_is_missing_until_fired() -> None:
     deferred: Deferred[int] = Deferred()
     assert not deferred.called
@@ -249,7 +266,7 @@ def test_a_deferred_can_be_given_attributes() -> None:
     deferred: Any = Deferred()
     deferred.purpose = "demonstration"
     assert deferred.purpose == "demonstration"
-    assert vars(deferred) == {"purpose": "demonstration"}
+    assert vars(deferred)["purpose"] == "demonstration"
 
 
 def test_deferreds_can_be_subscripted_for_annotations() -> None:
@@ -284,6 +301,15 @@ def test_firing_twice_cuts_a_long_result() -> None:
     with pytest.raises(AlreadyCalledError) as caught:
         succeed("x" * 10_000).callback("y")
     assert len(str(caught.value)) < 300
+
+
+@debugging()
+def test_with_debugging_a_chained_deferred_tells_who_fired_it() -> None:
+    source, target = Deferred[int](), Deferred[int]()
+    source.chainDeferred(target)
+    source.callback(41)
+    with pytest.raises(AlreadyCalledError, match=r"already fired with 41 at .*test_deferred.py:\d+"):
+        target.callback(1)
 
 
 @debugging()
@@ -492,6 +518,20 @@ def test_nested_deferreds_waiting_for_an_unfired_one_do_not_recurse() -> None:
         deferred.callback(None)
     chain[-1].callback("end")
     assert chain[0].result == "end"
+
+
+def test_nested_deferreds_with_more_to_do_are_joined_without_walking_the_row_each_time() -> None:
+    last: Deferred[Any] = Deferred()
+    inner = last
+    for _ in range(DEPTH):
+        inner = succeed(None).addCallback(give, inner)
+    for _ in range(DEPTH // 100):
+        outer: Deferred[Any] = Deferred()
+        outer.addCallback(give, inner).addCallback(str)
+        outer.callback(None)
+        inner = outer
+    last.callback("end")
+    assert inner.result == "end"
 
 
 def test_a_waiting_chain_of_any_length_can_be_dropped_and_cancelled() -> None:

@@ -208,6 +208,25 @@ def test_a_handled_error_leaves_no_cycle() -> None:
 
 
 @without_gc()
+@pytest.mark.parametrize("steps", [1, 3])
+def test_an_exception_that_is_returned_leaves_no_cycle(steps: int) -> None:
+    def answer(_: object) -> ValueError:
+        try:
+            raise ValueError("an answer like any other")
+        except ValueError as error:
+            return error
+
+    def start() -> weakref.ref[Deferred[Any]]:
+        deferred: Deferred[Any] = Deferred()
+        for _ in range(steps):
+            deferred.addCallback(answer)
+        deferred.callback(1)
+        return weakref.ref(deferred)
+
+    assert start()() is None
+
+
+@without_gc()
 def test_a_fired_deferred_keeps_neither_callbacks_nor_canceller() -> None:
     precious = Precious()
     reference = weakref.ref(precious)
@@ -267,11 +286,11 @@ def test_an_interrupt_between_two_steps_leaves_everything_usable() -> None:
     seen: list[int] = []
     deferred: Deferred[int] = Deferred()
     deferred.addCallback(double)
-    deferred._steps.append(Bomb())  # type: ignore[arg-type]
+    deferred._add(Bomb())  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         deferred.callback(1)
     assert deferred.result == 2
-    deferred._steps.clear()
+    deferred._steps = None
     deferred.addCallback(seen.append)
     assert seen == [2]
     assert succeed(1).addCallback(double).result == 2

@@ -27,10 +27,17 @@ from wirebook.deferred import (
     AlreadyCalledError,
     Deferred,
     TimeoutError,
+    chainState,
     succeed,
 )
 from wirebook.deferred.observers import Latch
 from wirebook.turn import TurnHeldError, turn
+
+
+def add(text: str, more: str) -> str:
+    """A callback that leaves its mark."""
+    return text + more
+
 
 # Threads
 
@@ -225,7 +232,7 @@ def test_many_threads_can_wait_for_one_error() -> None:
 
     def wait(number: int) -> None:
         if number == 0:
-            until(lambda: len(deferred._steps) == 3)
+            until(lambda: chainState(deferred).awaited == 3)
             deferred.errback(KeyError())
         try:
             deferred.wait(20)
@@ -240,9 +247,35 @@ def test_wait_names_the_time_when_it_is_over_and_the_deferred_goes_on() -> None:
     deferred: Deferred[int] = Deferred()
     with pytest.raises(TimeoutError, match=r"within 0.01 seconds; <Deferred at .*> itself goes on"):
         deferred.wait(0.01)
-    assert deferred._steps == []
+    assert deferred._steps is None
     deferred.callback(1)
     assert deferred.wait(0) == 1
+
+
+def test_a_wait_that_timed_out_leaves_the_other_steps_in_their_order() -> None:
+    for before, after in ((0, 2), (2, 0), (1, 1), (0, 0)):
+        deferred: Deferred[str] = Deferred()
+        for name in "ab"[:before]:
+            deferred.addCallback(add, name)
+        with pytest.raises(TimeoutError):
+            deferred.wait(0)
+        for name in "cde"[: after + 1]:
+            deferred.addCallback(add, name)
+        deferred.callback("")
+        assert outcome(deferred) == "ab"[:before] + "cde"[: after + 1]
+
+
+def test_of_several_waits_the_one_that_timed_out_is_forgotten() -> None:
+    deferred: Deferred[str] = Deferred()
+    deferred.addCallback(add, "a")
+    latch = Latch()
+    deferred._observe(latch)
+    deferred.addCallback(add, "b")
+    deferred._forget(latch)
+    deferred.addCallback(add, "c")
+    assert chainState(deferred).awaited == 0
+    deferred.callback("")
+    assert outcome(deferred) == "abc"
 
 
 def test_an_error_after_the_wait_timed_out_is_not_handled(reported: Any) -> None:
@@ -282,7 +315,7 @@ except KeyboardInterrupt:
     print("interrupted", deferred._steps)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout == "interrupted []\n"
+    assert done.stdout == "interrupted None\n"
 
 
 def test_wait_can_be_interrupted_by_what_does_not_wake_it() -> None:

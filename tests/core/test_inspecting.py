@@ -17,6 +17,19 @@ def test_what_is_to_be_called_is_told_in_order() -> None:
     assert chainState(d).pending == ((double, None), (None, boom), (print, print), (str, repr))
 
 
+def test_while_a_chain_runs_what_was_called_is_no_longer_to_come() -> None:
+    seen: list[Any] = []
+    d: Deferred[int] = Deferred()
+
+    def look(value: int) -> int:
+        seen.append(chainState(d).pending)
+        return value
+
+    d.addCallback(look).addCallback(double).addCallback(look)
+    d.callback(1)
+    assert seen == [((double, None), (look, None)), ()]
+
+
 def test_a_chain_that_is_done_has_nothing_before_it() -> None:
     state = chainState(succeed(1).addCallback(double))
     assert (state.pending, state.waitsFor, state.awaited) == ((), None, 0)

@@ -99,7 +99,7 @@ def without_times(text: str) -> list[str]:
 
 
 def test_a_traced_deferred_shows_its_chain_and_the_step_that_failed(shell: InteractiveShell) -> None:
-    with tracing(reactor):
+    with tracing(reactor) as trace:
         deferred = succeed(1).addCallback(double).addCallback(divide).addErrback(lambda _: 7).addCallback(round)
     lines = without_times(text_of(shell, deferred))
     assert lines[:4] == ["<Deferred: fired>", "7", "▸ 1", "✔ double → 2 (TIME)"]
@@ -107,11 +107,12 @@ def test_a_traced_deferred_shows_its_chain_and_the_step_that_failed(shell: Inter
     assert lines[4].endswith(" in divide)")
     assert lines[5].endswith(" → 7 (TIME)")
     assert lines[6:] == ["✔ round → 7 (TIME)"]
+    assert len(trace.steps_of(deferred)) == 4
 
 
 def test_a_traced_deferred_shows_what_it_waits_for_and_what_is_to_come(shell: InteractiveShell) -> None:
     inner: Deferred[int] = Deferred()
-    with tracing(reactor):
+    with tracing(reactor) as trace:
         deferred = succeed(1).addCallback(double).addCallback(lambda _: inner).addCallback(double)
     lines = without_times(text_of(shell, deferred))
     assert lines[0] == "<Deferred: waiting, next 1 callback>"
@@ -119,10 +120,11 @@ def test_a_traced_deferred_shows_what_it_waits_for_and_what_is_to_come(shell: In
     assert lines[2:4] == ["▸ 1", "✔ double → 2 (TIME)"]
     assert lines[4].endswith("<lambda> → another Deferred")
     assert lines[5:] == ["○ double"]
+    assert len(trace.steps_of(deferred)) == 2
 
 
 def test_a_long_chain_is_cut(shell: InteractiveShell) -> None:
-    with tracing(reactor):
+    with tracing(reactor) as trace:
         deferred: Deferred[int] = Deferred()
         for _ in range(100):
             deferred.addCallback(lambda value: value + 1)
@@ -131,6 +133,7 @@ def test_a_long_chain_is_cut(shell: InteractiveShell) -> None:
     lines = without_times(text_of(shell, deferred))
     assert lines[1:4] == ["100", f"⋮ {100 - MOST_STEPS} earlier steps", f"▸ {100 - MOST_STEPS}"]
     assert len(lines) == 4 + MOST_STEPS
+    assert len(trace.steps_of(deferred)) == 100
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(12e-6, "12 µs"), (3.4e-3, "3.4 ms"), (1.25, "1.2 s")])
@@ -162,9 +165,10 @@ def test_a_long_result_is_cut_and_a_huge_one_is_never_written_out(shell: Interac
 
 def test_results_are_escaped(shell: InteractiveShell) -> None:
     assert "<img" not in bundle_of(shell, succeed(NASTY))["text/html"]
-    with tracing(reactor):
+    with tracing(reactor) as trace:
         traced = succeed(NASTY).addCallback(str.strip)
     assert "<img" not in bundle_of(shell, traced)["text/html"]
+    assert len(trace.steps) == 1
 
 
 @pytest.mark.usefixtures("_hosted")
@@ -439,7 +443,7 @@ def test_a_place_in_a_cell_is_named_by_the_cell(shell: InteractiveShell) -> None
     shell.push({"succeed": succeed, "tracing": tracing, "reactor": reactor})
     shell.run_cell(
         "def fails(value):\n    raise ValueError('no')\n"
-        "with tracing(reactor):\n    failed = succeed(1).addCallback(fails)",
+        "with tracing(reactor) as trace:\n    failed = succeed(1).addCallback(fails)",
         store_history=True,
     )
     number = shell.execution_count - 1

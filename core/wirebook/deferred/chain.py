@@ -1,44 +1,50 @@
 """What a Deferred's chain is made of: the words for its state, its steps, and the error nobody handled.
 
-A step is ``(callback, errback, context, arguments)``; the arguments are None, or a tuple and a mapping for the
-callback and then the same for the errback. A *link* is a step without context whose both callables are one
+A step is ``[next step, callback, errback, context, arguments]``; the arguments are None, or a tuple and a mapping for
+the callback and then the same for the errback. A *link* is a step without context whose both callables are one
 thing that waits for the Deferred: another Deferred's chain, a coroutine, a blocked thread. Its
 ``_arrive(result, kind)`` is told the outcome and returns what comes of it: the Deferred that can go on now (or
 None), and the result and kind with which this chain continues. Going on by returning instead of calling is
 what keeps chains of any length free of recursion.
+
+Steps are attached by any thread without a lock. CPython switches threads where a function starts, when a call has
+returned, at jumps back, and in what a destructor runs. So what calls nothing and lets go of nothing is, to all other
+threads, one operation.
 """
 
 from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context
 from enum import Enum
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
-from wirebook.failure import FRAMEWORK, Failure
+from wirebook.failure import FRAMEWORK, IS_FAILURE, Failure
 from wirebook.logger import report_failure
 
 if TYPE_CHECKING:
     from wirebook.deferred.core import Deferred
 
-# What a Deferred's result is; while its steps are being taken, only the loop that takes them knows.
+# A Deferred's state is one number, so that one look tells whether anything is special. What its result is stands in the
+# lowest bits; while its steps are being taken, only the loop that takes them knows.
 UNFIRED: Final = 0
 VALUE: Final = 1
-FAILURE: Final = 2
+FAILURE: Final = IS_FAILURE
 TOLD: Final = 3  # a Failure that an await or a wait() has raised: handled
 RUNNING: Final = 4
+KIND: Final = 7
 
-# Why a chain stands still: it waits for the Deferred that a callback returned, or is paused (a count).
-WAITING: Final = 1
-PAUSED: Final = 2
+# Any higher bit holds the chain up: it can go on when the number is between UNFIRED and RUNNING.
+DEBUGGED: Final = 8  # not fired yet, and where it will be is to be noted
+WAITING: Final = 16  # for the Deferred that a callback returned
+PAUSED: Final = 32  # this times the number of pauses
 
-# What else matters of a Deferred now and then.
-AWAITED: Final = 1  # something waits for its outcome
-CANCELLED: Final = 2
-SUPPRESS: Final = 4  # cancelled without a canceller: one late callback() or errback() is ignored
+# How a Deferred was cancelled.
+CANCELLED: Final = 1
+SUPPRESS: Final = 2  # without a canceller: one late callback() or errback() is ignored
 
 
 class AlreadyCalledError(Exception):
@@ -84,8 +90,10 @@ PENDING: Final = Pending.PENDING
 
 PendingType: TypeAlias = Literal[Pending.PENDING]
 Arguments: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any], tuple[Any, ...], Mapping[str, Any]]
-Step: TypeAlias = tuple[Any, Any, Any, Any]
+Step: TypeAlias = list[Any]
 Arrival: TypeAlias = "tuple[Deferred[Any] | None, Any, int]"
+
+NEXT: Final = 0  # where a step has the one after it, None in the last
 
 NO_KEYWORDS: Final[Mapping[str, Any]] = {}
 
@@ -98,41 +106,77 @@ class Observer(Protocol):
 
 def link(observer: Observer) -> Step:
     """The step that tells `observer` the outcome."""
-    return observer, observer, None, ()
+    return [None, observer, observer, None, ()]
 
 
 class Chain:
     """The state of a Deferred, which the classes that it is composed of share.
 
-    ``_steps`` are the steps to come, ``_kind`` is what ``result`` is, ``_blocked`` why it stands still, ``_marks``
-    what else matters, ``_waiting_on`` the Deferred it waits for, ``_source`` the id of one that was chained to it.
+    ``_steps`` is the first of the steps to come and ``_last`` the last one, ``_state`` says what ``result`` is and
+    whether the chain is held up. The others are missing until they are needed, for each attribute set is paid for by
+    every Deferred: ``_marks`` says how it was cancelled, ``_waiting_on`` is the Deferred it waits for, ``_source`` the
+    id of one that was chained to it.
     """
 
     __slots__ = (
         "__dict__",
         "__weakref__",
-        "_blocked",
         "_canceller",
-        "_kind",
+        "_last",
         "_marks",
         "_notes",
         "_source",
+        "_state",
         "_steps",
         "_waiting_on",
         "context",
         "result",
     )
 
-    _blocked: int
     _canceller: Callable[[Deferred[Any]], object] | None
-    _kind: int
+    _last: Any
     _marks: int
-    _notes: Notes | None
+    _notes: Notes
     _source: int
-    _steps: list[Step]
+    _state: int
+    _steps: Step | None
     _waiting_on: Deferred[Any] | None
     context: Context
     result: Any
+
+    def _add(self, step: Step) -> None:
+        """Attach `step`. Any thread: nothing in here lets another one in."""
+        if self._steps is None:
+            self._steps = self._last = step
+        else:
+            self._last[NEXT] = step
+            self._last = step
+
+    def _steps_to_come(self) -> Iterator[Step]:
+        """The steps that have not been taken, in order."""
+        step = self._steps
+        while step is not None:
+            yield step
+            step = step[NEXT]
+
+    def _drop(self, observer: Observer) -> None:
+        """Take the link to `observer` out of the chain; in the turn."""
+        before: Step | None = None
+        for step in self._steps_to_come():
+            if step[1] is observer:
+                # From here to the end nothing lets another thread in, which might attach a step.
+                if before is None:
+                    self._steps = step[NEXT]
+                else:
+                    before[NEXT] = step[NEXT]
+                if step[NEXT] is None:
+                    self._last = before
+                return
+            before = step
+
+    def _awaited(self) -> Deferred[Any] | None:
+        """The Deferred whose outcome this chain, or the coroutine it stands for, needs to go on."""
+        return getattr(self, "_waiting_on", None)
 
 
 class Notes:

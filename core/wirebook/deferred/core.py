@@ -9,8 +9,9 @@ The chain
 
 Threads
     Any thread may call anything here. Callbacks run in the turn, so never two at a time. Attaching to a
-    Deferred that has not fired takes no lock at all: the step is appended (one atomic operation) *before* the
-    state is read, and whoever fires sets the state *before* it reads the steps, so one sees the other.
+    Deferred that has not fired takes no lock at all: the step is linked in (one operation to other threads, see
+    `wirebook.deferred.chain`) *before* the state is read, and whoever fires sets the state *before* it reads the
+    steps, so one sees the other.
 
 Contexts
     Every step runs in the copy of the context that was current when it was attached. It runs once, so that
@@ -31,9 +32,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from wirebook.deferred.attaching import Attachable
 from wirebook.deferred.chain import (
-    AWAITED,
     CANCELLED,
+    DEBUGGED,
     FAILURE,
+    KIND,
     PAUSED,
     PENDING,
     RUNNING,
@@ -54,7 +56,7 @@ from wirebook.deferred.chain import (
 from wirebook.deferred.firing import Fireable
 from wirebook.deferred.running import run, run_nested, runner
 from wirebook.deferred.waiting import Waitable
-from wirebook.failure import Failure, Steering, caught
+from wirebook.failure import STEERING, Failure, Steering, caught
 from wirebook.turn import turn
 
 if TYPE_CHECKING:
@@ -81,60 +83,65 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
     debug: ClassVar[bool] = False
 
     def __init__(self, canceller: Callable[[Deferred[Any]], object] | None = None) -> None:
-        # Only what other methods read without asking, for each line here is paid for by every Deferred.
-        self._kind = self._blocked = self._marks = 0
-        self._steps = []
-        self._canceller = canceller
-        self._waiting_on = self._notes = None
+        # Only what every Deferred needs, for each line here is paid for by all of them.
+        self._state = UNFIRED
+        self._steps = None
         self.context = copy_context()
-        if canceller is not None and not callable(canceller):
-            raise TypeError(f"the canceller is {short(canceller)}; it must be callable with the Deferred, or None")
+        if canceller is not None:
+            if not callable(canceller):
+                raise TypeError(f"the canceller is {short(canceller)}; it must be callable with the Deferred, or None")
+            self._canceller = canceller
         if _debugging:
+            self._state = DEBUGGED
             self._notes = Notes(self.context)
             self._notes.made = f" made at {whereabouts()}"
 
     @property
     def called(self) -> bool:
         """Whether `callback` or `errback` has been called."""
-        return self._kind != UNFIRED
+        return self._state & KIND != UNFIRED
 
     @property
     def paused(self) -> int:
         """How many `unpause` calls are needed before the chain goes on."""
-        return self._blocked // PAUSED
+        return self._state // PAUSED
 
     # The chain's machinery; all of it in the turn
 
     def _fire(self, result: Any) -> None:
         """Fire with anything, in any state."""
-        if self._conclude(result) is None:
-            return
-        if self._notes is not None:
-            self._notes.fired = f" with {short(result)} at {whereabouts()}"
-        run(self)
+        if self._conclude(result) is not None:
+            run(self)
 
     def _conclude(self, result: Any) -> Deferred[T] | None:
-        """Take `result` as the one it is fired with; the Deferred if its chain is to be run now."""
-        if self._kind:
+        """Take `result` as the one it is fired with; the Deferred if there is anything to run now."""
+        if self._state & KIND:
             self._refuse()
             return None
-        if isinstance(result, Deferred):
-            raise TypeError(
-                f"a Deferred cannot be fired with a Deferred ({short(result)}): "
-                "return it from a callback, 'return await' it, or use result.chainDeferred(this)"
-            )
+        kind = VALUE
+        if type(result) in STEERING:
+            if not isinstance(result, Failure):
+                raise TypeError(
+                    f"a Deferred cannot be fired with a Deferred ({short(result)}): "
+                    "return it from a callback, 'return await' it, or use result.chainDeferred(this)"
+                )
+            kind = FAILURE
+        if self._state & DEBUGGED:
+            self._state -= DEBUGGED
+            self._notes.fired = f" with {short(result)} at {whereabouts()}"
         self._canceller = None
-        self._kind = FAILURE if isinstance(result, Failure) else VALUE
+        self._state += kind
         self.result = result
-        return self
+        return self if self._steps or kind == FAILURE else None
 
     def _refuse(self) -> None:
         """Ignore the one late firing after a cancel; object to any other."""
-        if self._marks & SUPPRESS:
+        marks, notes = getattr(self, "_marks", 0), getattr(self, "_notes", None)
+        if marks & SUPPRESS:
             self._marks &= ~SUPPRESS
             return
-        cancelled = self._marks & CANCELLED
-        made, fired = (self._notes.made, self._notes.fired) if self._notes else ("", "")
+        cancelled = marks & CANCELLED
+        made, fired = (notes.made, notes.fired) if notes else ("", "")
         hint = "" if made else "; setDebugging(True) tells where that was"
         now = short(self.result) if hasattr(self, "result") else "not there yet"
         raise (AlreadyCancelledError if cancelled else AlreadyCalledError)(
@@ -153,14 +160,13 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
             else:
                 turn.owner = me
         try:
-            if UNFIRED < self._kind < RUNNING and not self._blocked:
-                if self._notes is not None:
-                    self._notes.failure = None
+            if UNFIRED < self._state < RUNNING and self._steps:
+                if self._state == FAILURE:
+                    self._note_failure(None)
                 if runner.busy:
                     run_nested(self)
                 else:
-                    send = runner.send
-                    send(self)
+                    runner.send(self)
         finally:
             if outermost:
                 turn.owner = 0
@@ -173,10 +179,10 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
         if turn.owner != get_ident():
             with turn:
                 return self._peek()
-        if self._steps or self._blocked or not UNFIRED < self._kind < RUNNING:
+        if self._steps or not UNFIRED < self._state < RUNNING:
             return PENDING
-        if self._kind == FAILURE:
-            self._kind = TOLD
+        if self._state == FAILURE:
+            self._state = TOLD
             self._note_failure(None)
         return self.result
 
@@ -188,46 +194,46 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
         self._proceed()
         outcome = self._peek()
         if outcome is PENDING:
-            self._marks |= AWAITED
-            self._steps.append(link(observer))
+            self._add(link(observer))
         return outcome
 
     def _forget(self, observer: Observer) -> None:
         """Tell `observer` nothing any more."""
         with turn:
-            for position, step in enumerate(self._steps):
-                if step[0] is observer:
-                    del self._steps[position]
-                    return
+            self._drop(observer)
 
     def _join(self, outer: Deferred[Any]) -> tuple[Any, int]:
         """What `outer`, whose callback returned this, goes on with: the outcome, or this to wait for."""
-        if UNFIRED < self._kind < RUNNING and not self._blocked:
-            result, kind = (None, VALUE) if self._kind == TOLD else (self.result, self._kind)
-            self.result, self._kind = None, VALUE
-            if self._notes is not None:
-                self._notes.failure = None
-            return result, kind
-        if self is outer or (outer._marks & AWAITED and self._leads_to(outer)):
+        kind = self._state
+        if kind == VALUE:
+            result, self.result = self.result, None
+            return result, VALUE
+        if UNFIRED < kind < RUNNING:
+            result, self.result, self._state = self.result, None, VALUE
+            self._note_failure(None)
+            return (None, VALUE) if kind == TOLD else (result, FAILURE)
+        if self is outer or (outer._steps and self._leads_to(outer)):
             return Failure(_ring(self)), FAILURE
-        self._steps.append((outer, outer, None, ()))
-        self._marks |= AWAITED
+        self._add([None, outer, outer, None, ()])
         outer._waiting_on = self
-        outer._blocked += WAITING
+        outer._state += WAITING
         return self, VALUE
 
     def _leads_to(self, outer: Deferred[Any]) -> bool:
         """Whether this Deferred waits for `outer`, so that `outer` must not wait for it."""
-        found: Deferred[Any] | None = self
+        found = self._awaited()
+        # Whoever waits has a link. Looking for one saves walking a long row of waiting Deferreds at each join.
+        if found is None or all(context is not None for _, _, _, context, _ in outer._steps_to_come()):
+            return False
         while found is not None and found is not outer:
-            found = found._waiting_on
+            found = found._awaited()
         return found is outer
 
     def _arrive(self, result: Any, kind: int) -> Arrival:
         """Go on with the outcome of the Deferred waited for, which keeps nothing of it."""
         self._waiting_on = None
-        self._blocked -= WAITING
-        self.result, self._kind = (None, VALUE) if kind == TOLD else (result, kind)
+        self.result, kind = (None, VALUE) if kind == TOLD else (result, kind)
+        self._state += kind - (VALUE + WAITING)
         return (self if self._steps or kind == FAILURE else None), None, VALUE
 
     def _settle_as(self, future: asyncio.Future[T]) -> None:
@@ -242,16 +248,16 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
 
     def _note_failure(self, failure: Failure | None) -> None:
         """`failure` is what nobody has handled so far; None: there is nothing."""
-        if self._notes is not None:
-            self._notes.failure = failure
-        elif failure is not None:
-            self._notes = Notes(self.context)
-            self._notes.failure = failure
+        notes = getattr(self, "_notes", None)
+        if notes is None:
+            notes = self._notes = Notes(self.context)
+        notes.failure = failure
 
     def __repr__(self) -> str:
         place = f"{type(self).__name__} at {id(self):#x}"
-        awaited = id(self._waiting_on) if self._waiting_on is not None else 0
-        if not self._kind:
+        waits_for = self._awaited()
+        awaited = id(waits_for) if waits_for is not None else 0
+        if not self.called:
             awaited = awaited or getattr(self, "_source", 0)
         if awaited:
             return f"<{place} waiting on Deferred at {awaited:#x}>"

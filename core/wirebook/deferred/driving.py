@@ -20,7 +20,7 @@ from contextvars import Context, copy_context
 from types import CodeType, CoroutineType, GeneratorType, coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
-from wirebook.deferred.chain import AWAITED, FAILURE, PENDING, TOLD, VALUE, Arrival, short
+from wirebook.deferred.chain import FAILURE, KIND, PENDING, TOLD, VALUE, Arrival, short
 from wirebook.deferred.futures import running_loop
 from wirebook.deferred.observers import Waiter
 from wirebook.failure import STEERING, Failure, caught
@@ -70,7 +70,7 @@ def drive(task: AnyCoroutine, deferred: Deferred[T]) -> Deferred[T]:
         _idle_steppers.append(stepper)
     else:
         Driver(stepper, deferred, context).go_on(yielded)
-    if deferred._kind == FAILURE:
+    if deferred._state == FAILURE:
         deferred._note_failure(deferred.result)
     return deferred
 
@@ -94,7 +94,7 @@ class Driver:
             kind = TOLD
             yielded = self._throw(result)
         self.go_on(yielded)
-        if deferred._kind == FAILURE or (deferred._kind == VALUE and deferred._steps):
+        if deferred._state & KIND == FAILURE or (deferred.called and deferred._steps):
             return deferred, result, kind
         return None, result, kind
 
@@ -107,7 +107,7 @@ class Driver:
                 outcome = self._meant_by(yielded)
             elif isinstance(yielded, Failure):
                 outcome = yielded
-            elif yielded._kind == VALUE and not yielded._steps and not yielded._blocked:
+            elif yielded._state == VALUE and not yielded._steps:
                 outcome = yielded.result
             else:
                 outcome = self._wait_for(yielded)
@@ -133,15 +133,14 @@ class Driver:
     def _wait_for(self, awaited: Deferred[Any]) -> Any:
         """The outcome of `awaited`; PENDING when this will be told of it."""
         deferred = self.deferred
-        if awaited is deferred or (deferred._marks & AWAITED and awaited._leads_to(deferred)):
+        if awaited is deferred or (deferred._steps and awaited._leads_to(deferred)):
             return Failure(RuntimeError(f"waiting for {awaited!r} would never end: it waits for this coroutine"))
-        if awaited._kind:
+        if awaited._state:
             outcome = awaited._observe(self)
             if outcome is not PENDING:
                 return outcome
         else:
-            awaited._marks |= AWAITED
-            awaited._steps.append((self, self, None, ()))
+            awaited._add([None, self, self, None, ()])
         deferred._waiting_on = awaited
         return PENDING
 
@@ -190,11 +189,11 @@ def _take_steps() -> Generator[Any, Any, None]:
                 task = deferred = None
                 raise
             result = _outcome_of_error(error, task)
-        if type(result) in STEERING or deferred._kind:
+        if type(result) in STEERING or deferred._state:
             _end(deferred, result)
         else:
             deferred.result = result
-            deferred._kind = VALUE
+            deferred._state = VALUE
         task = deferred = result = None
         task, deferred = yield ENDED
 

@@ -16,6 +16,7 @@ from wirebook.deferred import running
 from wirebook.deferred.chain import (
     CANCELLED,
     FAILURE,
+    KIND,
     PAUSED,
     SUPPRESS,
     TOLD,
@@ -23,6 +24,7 @@ from wirebook.deferred.chain import (
     Arrival,
     CancelledError,
     Chain,
+    link,
 )
 from wirebook.deferred.running import run_nested, runner
 from wirebook.failure import STEERING, Failure
@@ -63,19 +65,17 @@ class Fireable(Chain, Generic[T]):
             else:
                 turn.owner = me
         try:
-            if self._kind or self._blocked or self._notes is not None or type(result) in STEERING:
+            if self._state or type(result) in STEERING:
                 self._fire(result)
             else:
                 self._canceller = None
-                self._kind = VALUE
+                self._state = VALUE
                 self.result = result
-                if self._steps:
+                if self._steps is not None:
                     if runner.busy:
                         run_nested(self)
                     else:
-                        # Fetched first: CPython 3.11 calls an attribute that is no method 20 ns slower.
-                        send = runner.send
-                        send(self)
+                        runner.send(self)
         finally:
             if outermost:
                 turn.owner = 0
@@ -95,17 +95,16 @@ class Fireable(Chain, Generic[T]):
             else:
                 turn.owner = me
         try:
-            if self._kind or self._blocked or self._notes is not None:
+            if self._state or self._steps is None:
                 self._fire(failure)
             else:
                 self._canceller = None
-                self._kind = FAILURE
+                self._state = FAILURE
                 self.result = failure
                 if runner.busy:
                     run_nested(self)
                 else:
-                    send = runner.send
-                    send(self)
+                    runner.send(self)
         finally:
             if outermost:
                 turn.owner = 0
@@ -122,8 +121,8 @@ class Fireable(Chain, Generic[T]):
         if issubclass(kind, Fireable) and kind.callback is Fireable.callback and kind.errback is Fireable.errback:
             d._source = id(self)
             feed = Feed(d) if running.tracer is None else TracedFeed(d, self)
-            self._steps.append((feed, feed, None, ()))
-            if self._kind:
+            self._add(link(feed))
+            if self._state:
                 self._proceed()
         else:
             cast("Deferred[T]", self).addCallbacks(d.callback, d.errback)
@@ -132,14 +131,14 @@ class Fireable(Chain, Generic[T]):
     @in_turn
     def pause(self) -> None:
         """Hold the chain after the step that is running now, until `unpause`. Any thread."""
-        self._blocked += PAUSED
+        self._state += PAUSED
 
     @in_turn
     def unpause(self) -> None:
         """Undo one `pause`; after the last one the chain goes on at once. Any thread."""
-        if self._blocked < PAUSED:
+        if self._state < PAUSED:
             raise RuntimeError(f"{self!r} is not paused: each unpause() needs a pause() before it")
-        self._blocked -= PAUSED
+        self._state -= PAUSED
         self._proceed()
 
     @in_turn
@@ -153,25 +152,25 @@ class Fireable(Chain, Generic[T]):
         `callback` or `errback` it will still make is ignored.
         """
         target = cast("Deferred[Any]", self)
-        while target._waiting_on is not None:
-            target = target._waiting_on
+        while (awaited := target._awaited()) is not None:
+            target = awaited
             if type(target).cancel is not Fireable.cancel:
                 return target.cancel()
         return target._cancel()
 
     def _cancel(self) -> None:
-        if self._kind:
+        if self._state & KIND:
             return
-        canceller = self._canceller
-        self._marks |= CANCELLED if canceller else CANCELLED | SUPPRESS
+        canceller = getattr(self, "_canceller", None)
+        self._marks = CANCELLED if canceller else CANCELLED | SUPPRESS
         if canceller:
             try:
                 self.context.copy().run(canceller, cast("Deferred[T]", self))
             except BaseException:
-                if not self._kind:
+                if not self._state & KIND:
                     self._marks &= ~CANCELLED
                 raise
-        if not self._kind:
+        if not self._state & KIND:
             self._fire(Failure(CancelledError(f"{self!r} was cancelled")))
 
 

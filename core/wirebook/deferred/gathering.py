@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar, overload
 
 from wirebook.deferred.chain import FAILURE as FAILED
-from wirebook.deferred.chain import TOLD, UNFIRED, VALUE, Arrival, link, short
+from wirebook.deferred.chain import TOLD, VALUE, Arrival, short
 from wirebook.deferred.core import Deferred
 from wirebook.failure import Failure, caught
 from wirebook.logger import report_failure
@@ -100,12 +100,13 @@ class Member:
 def attend(gathering: Gathering, members: Iterable[Deferred[Any]]) -> None:
     """Have `gathering`, which is being made, told of the outcome of each of `members`; in the turn."""
     for index, member in enumerate(members):
-        if member._kind == VALUE and not member._steps and not member._blocked:
+        if member._state == VALUE and not member._steps:
             # A value that is there already needs no step. What fires has none yet either, so it need not be run.
             _, member.result, _ = gathering._collect(index, member.result, VALUE)
             continue
-        member._steps.append(link(Member(gathering, index)))
-        if member._kind:
+        observer = Member(gathering, index)
+        member._add([None, observer, observer, None, ()])
+        if member._state:
             member._proceed()
 
 
@@ -207,7 +208,7 @@ class DeferredList(Deferred[R]):
         The list then fires as its members do. The errors of their cancellers are reported. A list that has fired
         leaves its members alone; when its own chain waits for a Deferred, that one is cancelled.
         """
-        if self._kind:
+        if self.called:
             super().cancel()
         else:
             cancel_all(self._members)
@@ -218,7 +219,7 @@ class DeferredList(Deferred[R]):
         self.resultList[index] = (succeeded, result)
         self.finishedCount += 1
         following: Deferred[R] | None = None
-        if self._kind == UNFIRED:
+        if not self.called:
             if succeeded and self.fireOnOneCallback:
                 following = self._conclude((result, index))
             elif not succeeded and self.fireOnOneErrback:

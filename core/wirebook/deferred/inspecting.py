@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from wirebook.deferred.chain import FAILURE
+from wirebook.deferred.chain import FAILURE, KIND
 from wirebook.deferred.core import Deferred
 from wirebook.turn import in_turn
 
@@ -32,6 +32,7 @@ class ChainState:
 @in_turn
 def chainState(deferred: Deferred[Any]) -> ChainState:
     """What the chain of `deferred` still has before it. Changes nothing, handles no error. Any thread."""
-    steps = deferred._steps[:]
-    pending = tuple((callback, errback) for callback, errback, context, _ in steps if context is not None)
-    return ChainState(pending, deferred._waiting_on, len(steps) - len(pending), deferred._kind == FAILURE)
+    steps = list(deferred._steps_to_come())
+    pending = tuple((callback, errback) for _, callback, errback, context, _ in steps if context is not None)
+    awaited = len(steps) - len(pending)
+    return ChainState(pending, deferred._awaited(), awaited, deferred._state & KIND == FAILURE)

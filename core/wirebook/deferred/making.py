@@ -19,11 +19,11 @@ P = ParamSpec("P")
 def succeed(result: T) -> Deferred[T]:
     """A Deferred that has fired with `result`."""
     deferred: Deferred[T] = Deferred()
-    if deferred._notes is not None or type(result) in STEERING:
+    if deferred._state or type(result) in STEERING:
         deferred.callback(result)
     else:
         # Nobody else has it yet, so there is no turn to take.
-        deferred.result, deferred._kind = result, VALUE
+        deferred.result, deferred._state = result, VALUE
     return deferred
 
 

@@ -14,7 +14,17 @@ from inspect import isawaitable
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from wirebook.deferred.chain import PENDING, UNFIRED, VALUE, NotACoroutineError, Observer, Step, TimeoutError, short
+from wirebook.deferred.chain import (
+    KIND,
+    PENDING,
+    UNFIRED,
+    VALUE,
+    NotACoroutineError,
+    Observer,
+    Step,
+    TimeoutError,
+    short,
+)
 from wirebook.deferred.driving import AWAITING, drive
 from wirebook.deferred.futures import Feed, follow
 from wirebook.deferred.observers import Latch, Waiter
@@ -35,9 +45,8 @@ class Waitable(Generic[T_co]):
 
     __slots__ = ()
 
-    _kind: int
-    _blocked: int
-    _steps: list[Step]
+    _state: int
+    _steps: Step | None
     result: T_co
 
     @abstractmethod
@@ -85,19 +94,19 @@ class Waitable(Generic[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]:
         """Wait in a coroutine, driven by asyncio or by `ensureDeferred`; cancelling the task cancels this."""
         # No call comes in between, so no other thread either.
-        if self._kind == VALUE and not self._steps and not self._blocked:
+        if self._state == VALUE and not self._steps:
             return self.result
         waiter: Any = None
         outcome: Any = PENDING
         try:
-            if self._kind:
+            if self._state:
                 outcome = self._peek()
             if outcome is PENDING:
                 waiter = Waiter(self)
                 result: T_co = yield waiter
                 if waiter.outcome is PENDING:
                     # Resumed with the value by our own driver, which throws errors; by any other one, too early.
-                    if self._kind == UNFIRED:
+                    if self._state & KIND == UNFIRED:
                         raise RuntimeError(
                             f"{short(self)} is awaited in a coroutine that is run by something which does not wait "
                             "for Deferreds: run it with ensureDeferred(), with asyncio, or with await in a cell"
