@@ -82,18 +82,16 @@ class CannotListenError(BindError):
         self.socketError = socketError
 
     def __str__(self) -> str:
-        reason = describe(self.socketError)
-        if self.interface is None:
-            return f"cannot listen on {self.port}: {reason}{self._advised()}"
-        hint = self._advised(_LISTEN_HINTS.get(self.socketError.errno or 0, ""))
-        return f"cannot listen on {self.interface}:{self.port}: {reason}{hint}"
+        place, hint = str(self.port), ""
+        if self.interface is not None:
+            place, hint = f"{self.interface}:{self.port}", _LISTEN_HINTS.get(self.socketError.errno or 0, "")
+        return f"cannot listen on {place}: {describe(self.socketError)}{self._advised(hint)}"
 
 
 _LISTEN_HINTS = {
     errno.EADDRINUSE: "; stop what listens there, choose another port, or 0 for any free one",
     errno.EACCES: "; ports below 1024 need privileges: choose one above, or 0 for any free one",
     errno.EADDRNOTAVAIL: "; the interface must be an address of this machine, for example 127.0.0.1",
-    errno.EMFILE: "; close connections, or raise the limit (ulimit -n)",
 }
 
 
@@ -268,10 +266,14 @@ def getConnectError(e: Exception | tuple[int, str]) -> ConnectError:
     return kind(number, text)
 
 
-def connect_error(number: int, target: object = None) -> ConnectError:
-    """The `ConnectError` for an errno, with the target, an address or its text, when that is given."""
+def connect_error(number: int, target: object = None, sentence: str = "") -> ConnectError:
+    """The `ConnectError` for an errno, with the target, an address or its text, when that is given.
+
+    `sentence` says what is wrong; without one it is what the errno means.
+    """
     kind = _CONNECT_ERRORS.get(number, ConnectError)
-    sentence = kind.sentence if kind is not ConnectError else os.strerror(number)
+    if not sentence:
+        sentence = describe(OSError(number, os.strerror(number))) if kind is ConnectError else kind.sentence
     error = kind(number, f"cannot connect to {target}: {sentence}" if target else sentence)
     error.address = target
     return error
@@ -382,14 +384,18 @@ class NotSecuredError(AttributeError):
     """A transport without TLS was asked for what only TLS gives. It is an AttributeError, so ``hasattr`` tells."""
 
 
+# What helps against an error wherever it comes up.
+_REMEDIES = {errno.EMFILE: "; close connections, or raise the limit (ulimit -n)"}
+
+
 def describe(error: OSError) -> str:
-    """An operating system's error in words: the sentence with the errno's name."""
+    """An operating system's error in words: the sentence with the errno's name, and what helps if that is known."""
     if isinstance(error, socket.gaierror):
         return str(error.strerror)
     name = errno.errorcode.get(error.errno or 0, "")
     text = error.strerror or str(error)
     text = text if text[:2].isupper() else text[:1].lower() + text[1:]
-    return f"{text} ({name})" if name else text
+    return f"{text} ({name}){_REMEDIES.get(error.errno or 0, '')}" if name else text
 
 
 # --- calls and the reactor -------------------------------------------------------------------------------

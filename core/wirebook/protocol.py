@@ -311,6 +311,25 @@ def check_factory(factory: Any, verb: str, client: bool = False) -> None:
         )
 
 
+def build_protocol(factory: Any, addr: Any) -> Any:
+    """What ``factory.buildProtocol(addr)`` gives, a protocol or None. Raises `TypeError` when it is neither."""
+    protocol = factory.buildProtocol(addr)
+    if protocol is None or (hasattr(protocol, "makeConnection") and not isinstance(protocol, type)):
+        return protocol
+    what, right = f"{protocol!r}, which is no protocol", "return an instance of a Protocol, or None to refuse"
+    if isinstance(protocol, type):
+        what, right = f"the class {protocol.__name__}", f"return an instance, {protocol.__name__}()"
+    raise TypeError(f"{type(factory).__name__}.buildProtocol() returned {what}: {right}")
+
+
+def need_protocol(factory: Any, addr: Any) -> Any:
+    """As `build_protocol`, but raises `NoProtocol` when the factory gives None."""
+    protocol = build_protocol(factory, addr)
+    if protocol is None:
+        raise NoProtocol
+    return protocol
+
+
 class AbstractDatagramProtocol:
     """What every protocol over datagrams has: a transport while it is in use, and the count of its ports."""
 
@@ -408,9 +427,7 @@ class OneConnection(ClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         try:
-            protocol = self.factory.buildProtocol(addr)
-            if protocol is None:
-                raise NoProtocol
+            protocol = need_protocol(self.factory, addr)
         except (Exception, KeyboardInterrupt):
             self.connected.errback()
             return None

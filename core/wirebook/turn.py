@@ -130,13 +130,16 @@ class Turn:
         That is looked at last, so that none is left over, and by thread, so that no other one gets it.
         """
         if self.waiting:
-            try:
-                self._bell.release()
-            except RuntimeError:
-                """It rings already."""
+            self._wake_next()
         if self.interrupted == me:
             self.interrupted = 0
             raise KeyboardInterrupt
+
+    def _wake_next(self) -> None:
+        try:
+            self._bell.release()
+        except RuntimeError:
+            """It rings already."""
 
     def comes_within(self, seconds: float) -> bool:
         """Whether the turn can be had within `seconds`; it is not kept. For those who must not wait for ever."""
@@ -152,6 +155,23 @@ class Turn:
             return came
         finally:
             self._gate.release()
+
+    def take_away(self) -> int:
+        """Give the turn back in the place of its owner, which is stuck; returns what `take_back` needs.
+
+        For one who sees to it that the owner does nothing more before it has called `take_back`.
+        """
+        depth, self._depth = self._depth, 0
+        self.owner = 0
+        self.token.append(None)
+        if self.waiting:
+            self._wake_next()
+        return depth
+
+    def take_back(self, depth: int) -> None:
+        """Take the turn again after `take_away`, as it was; called by the thread that it was taken from."""
+        self.queue_up(get_ident())
+        self._depth = depth
 
     def hold_interrupt(self) -> None:
         """Remember an interrupt until this thread releases the turn, which then raises KeyboardInterrupt.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import struct
 import threading
@@ -155,6 +157,25 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         number: int = sock.getsockname()[1]
         return number
+
+
+@contextmanager
+def short_of_descriptors(room: int = 0) -> Iterator[None]:
+    """In the block this process may open `room` descriptors, and no more."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/dev/fd")))
+    fillers = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while fillers[-1] <= highest + room:
+            fillers.append(os.dup(fillers[0]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[-1] + 1, limits[1]))
+        for _ in range(room):
+            os.close(fillers.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for filler in fillers:
+            os.close(filler)
 
 
 def on_reactor(reactor: Reactor, function: Callable[..., T], *args: Any) -> T:

@@ -57,6 +57,13 @@ def test_an_errno_becomes_the_connect_error_of_its_kind(number: int, kind: type[
     assert str(made).startswith("cannot connect to 10.0.0.1:7: ")
 
 
+def test_a_path_that_cannot_be_opened_says_what_would_be_right() -> None:
+    raised = CannotListenError(None, "/run/some", OSError(errno.EMFILE, "Some Words"))
+    assert str(raised) == (
+        "cannot listen on /run/some: some Words (EMFILE); close connections, or raise the limit (ulimit -n)"
+    )
+
+
 def test_a_connect_error_without_a_target_is_only_the_sentence() -> None:
     assert str(connect_error(errno.ECONNREFUSED)) == error.ConnectionRefusedError.sentence
 

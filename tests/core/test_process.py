@@ -20,7 +20,7 @@ import pytest
 
 from tests.conftest import Reports, eventually
 from tests.core.deferred_kit import cell, in_cell, run_threads
-from tests.core.net_kit import PATIENCE, drive
+from tests.core.net_kit import PATIENCE, drive, short_of_descriptors
 from tests.core.process_kit import Watcher, alive, children, output_of, run, shell
 from tests.core.transports.faults import Fault, descriptors, faulty_reactor, run_with_every_fault
 from wirebook.error import ProcessDone, ProcessExitedAlready, ProcessTerminated, ReactorNotRunning
@@ -433,6 +433,21 @@ def test_what_cannot_be_run_says_why_and_leaves_nothing(
     assert len(reactor.handles) == 0
 
 
+@pytest.mark.parametrize(("terminal", "enough"), [(False, 10), (True, 4)], ids=["pipes", "terminal"])
+def test_without_descriptors_the_error_names_the_program_and_what_is_missing(
+    reactor: Reactor, terminal: bool, enough: int
+) -> None:
+    gc.collect()
+    before = descriptors()
+    for room in range(enough):
+        with short_of_descriptors(room), pytest.raises(OSError, match="cannot run '/bin/true': too many") as raised:
+            reactor.spawnProcess(Watcher(), "/bin/true", usePTY=terminal)
+        assert raised.value.errno == errno.EMFILE
+        assert "raise the limit (ulimit -n)" in str(raised.value)
+    assert descriptors() == before
+    assert len(reactor.handles) == 0
+
+
 def test_what_only_the_new_process_can_find_out_is_on_its_error_output(reactor: Reactor, tmp_path: Path) -> None:
     watcher = run(reactor, executable(tmp_path / "lost", "#!/no/such/interpreter\n"), path="/")
     reason = watcher.end()
@@ -452,7 +467,7 @@ def test_what_only_the_new_process_can_find_out_is_on_its_error_output(reactor: 
         ({"childFDs": {-1: "r"}}, ValueError, "a key of childFDs is a descriptor of the child, 0 or more, not -1"),
         ({"childFDs": {0: "x"}}, ValueError, r"childFDs\[0\] is 'r', 'w' or a descriptor of this process, not 'x'"),
         ({"childFDs": {0: "w", 1: -2}}, ValueError, r"childFDs\[1\] .* not -2"),
-        ({"childFDs": {0: "w", 1: 9999}}, OSError, "Bad file descriptor"),
+        ({"childFDs": {0: "w", 1: 9999}}, OSError, "bad file descriptor"),
         ({"childFDs": {0: "w"}, "usePTY": True}, ValueError, "childFDs cannot be used with usePTY"),
         ({"childFDs": [0, 1]}, TypeError, r"childFDs is a mapping such as .* not \[0, 1\]"),
         ({"env": {"A": "b\0c"}}, ValueError, "null byte"),
@@ -792,7 +807,7 @@ def test_a_poller_that_cannot_take_the_pipes_leaves_no_process(
     watcher = Watcher()
     with reactor.turn():
         monkeypatch.setattr(reactor, "watch", refuse)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OSError, match="cannot run '/bin/cat': no space"):
             reactor.spawnProcess(watcher, "/bin/cat")
         monkeypatch.undo()
     assert eventually(lambda: not reactor.handles.of("process"), PATIENCE)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Reports
+from tests.core.deferred_kit import error_of
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, free_port, serving
 from wirebook.deferred import CancelledError
 from wirebook.error import ConnectingCancelledError, ConnectionDone, ConnectionRefusedError, UserError
@@ -19,11 +20,13 @@ from wirebook.protocol import (
     DatagramProtocol,
     Factory,
     FileWrapper,
+    OneConnection,
     Protocol,
     ServerFactory,
 )
 from wirebook.protocols.line import FileSender
 from wirebook.testing import MemoryReactorClock, StringTransport
+from wirebook.transports.conditions import conditions
 from wirebook.transports.reactor import Reactor
 
 
@@ -88,6 +91,24 @@ def test_what_builds_no_protocol_is_refused(protocol: Any) -> None:
 def test_a_factory_without_a_protocol_says_what_to_set() -> None:
     with pytest.raises(TypeError, match=r"ServerFactory\.protocol is not set: assign a Protocol class"):
         ServerFactory().buildProtocol(None)
+
+
+class Wrong(Factory):
+    """Gives a class in the place of a protocol."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return Echo
+
+
+def test_conditions_on_a_factory_say_that_it_builds_no_protocol() -> None:
+    with pytest.raises(TypeError, match=r"Wrong\.buildProtocol\(\) returned the class Echo: return an instance, Echo"):
+        conditions(Wrong()).buildProtocol(None)
+
+
+def test_one_connection_fails_with_what_its_factory_built_instead_of_a_protocol() -> None:
+    one = OneConnection(Wrong())
+    assert one.buildProtocol(None) is None
+    assert "Wrong.buildProtocol() returned the class Echo" in str(error_of(one.connected, TypeError))
 
 
 def test_a_factory_starts_with_its_first_port_and_stops_with_its_last() -> None:

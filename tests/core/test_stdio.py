@@ -176,6 +176,32 @@ def test_a_protocol_class_is_no_protocol(reactor: Reactor) -> None:
 
 
 def test_what_is_no_descriptor_is_refused(reactor: Reactor) -> None:
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    with pytest.raises(OSError, match="cannot read from descriptor 9999: bad file descriptor"):
         StandardIO(Recorder(), 9999, 1, reactor)
+    with pytest.raises(OSError, match="cannot write to descriptor 9999: bad file descriptor"):
+        StandardIO(Recorder(), 1, 9999, reactor)
     assert len(reactor.handles) == 0
+
+
+@pytest.mark.parametrize(
+    ("redirection", "which"),
+    [("<&-", "input (descriptor 0)"), (">&-", "output (descriptor 1)"), ("<&- >&-", "input (descriptor 0)")],
+)
+def test_a_program_that_was_started_without_a_stream_says_which(redirection: str, which: str) -> None:
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", *program(ECHO)]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    last = done.stderr.decode().splitlines()[-1]
+    assert last == f"OSError: [Errno 9] the standard {which} is closed: start the program with one, or with /dev/null"
+
+
+def test_what_a_program_has_put_in_the_place_of_a_closed_stream_is_used() -> None:
+    source, sink = os.pipe()
+    os.write(sink, b"later")
+    os.close(sink)
+    put = f"import os; os.dup2({source}, 0)\n"
+    words = program(ECHO)
+    words[-1] = put + words[-1]
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", *words]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False, pass_fds=[source])
+    os.close(source)
+    assert done.stdout.decode() == "LATERthe last words\n", done.stderr.decode()

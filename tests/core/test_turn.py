@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.core.deferred_kit import run_python, run_threads, until
-from tests.core.net_kit import Echo, Recorders, on_reactor, serving
+from tests.core.net_kit import PATIENCE, Echo, Recorders, on_reactor, serving
 from wirebook.deferred import Deferred
 from wirebook.transports.listening import Port
 from wirebook.transports.reactor import Reactor
@@ -79,6 +79,43 @@ def test_a_held_interrupt_is_raised_at_the_outermost_release() -> None:
     assert not turn.held()
     with turn:
         """The interrupt was raised once."""
+
+
+def test_the_turn_can_be_taken_from_a_thread_that_is_stuck_and_comes_back_as_deep_as_it_was() -> None:
+    stuck, go_on = threading.Event(), threading.Event()
+    depth: list[int] = []
+    seen: list[bool] = []
+
+    def hold() -> None:
+        with turn, turn:
+            stuck.set()
+            go_on.wait(PATIENCE)
+            turn.take_back(depth[0])
+            seen.append(turn.held())
+        seen.append(turn.held())
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert stuck.wait(PATIENCE)
+    depth.append(turn.take_away())
+    with turn:
+        go_on.set()
+        until(lambda: turn.waiting)
+        assert seen == []
+    thread.join(PATIENCE)
+    assert seen == [True, False]
+
+
+def test_who_waits_is_woken_when_the_turn_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wirebook.turn.LOOK_AGAIN", 10 * PATIENCE)
+    fresh = Turn()
+    fresh.acquire()
+    waiter = threading.Thread(target=lambda: (fresh.acquire(), fresh.release()))  # type: ignore[func-returns-value]
+    waiter.start()
+    until(lambda: fresh.waiting)
+    fresh.take_away()
+    waiter.join(PATIENCE)
+    assert not waiter.is_alive()
 
 
 def test_a_marked_method_holds_the_turn_and_keeps_its_name() -> None:

@@ -19,7 +19,7 @@ from wirebook.error import ConnectingCancelledError, DNSLookupError
 from wirebook.failure import Failure
 from wirebook.interfaces import IHostResolution, IProtocolFactory
 from wirebook.reactor.names import idna_bytes, idna_text, ip_address
-from wirebook.reactor.names.waiting import stop_resolution, unknown_host
+from wirebook.reactor.names.waiting import stop_resolution, unresolved
 from wirebook.transports._checks import check_tcp_port
 from wirebook.turn import in_turn
 
@@ -201,7 +201,7 @@ class _Contest:
         if self._over or self._running or self._waiting or not self._complete:
             return
         if not self._failures:
-            self._end(Failure(unknown_host(self._name, getattr(self._resolution, "reason", ""))))
+            self._end(Failure(unresolved(self._name, self._resolution)))
             return
         *others, last = self._failures
         for other in others:

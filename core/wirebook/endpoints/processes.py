@@ -7,10 +7,11 @@ from enum import Enum
 from typing import Any
 
 from wirebook.deferred import Deferred, execute, fail, succeed
-from wirebook.error import ConnectionDone, NoProtocol
+from wirebook.error import ConnectionDone
 from wirebook.failure import Failure
 from wirebook.interfaces import IProtocolFactory
 from wirebook.logger import Logger
+from wirebook.protocol import need_protocol
 from wirebook.stdio import PipeAddress, StandardIO
 from wirebook.turn import in_turn
 
@@ -46,10 +47,7 @@ class StandardIOEndpoint:
 
     @in_turn
     def _open(self, factory: IProtocolFactory) -> Any:
-        protocol = factory.buildProtocol(PipeAddress())
-        if protocol is None:
-            raise NoProtocol
-        return StandardIO(protocol, reactor=self._reactor)
+        return StandardIO(need_protocol(factory, PipeAddress()), reactor=self._reactor)
 
 
 class ProcessEndpoint:
@@ -82,9 +80,7 @@ class ProcessEndpoint:
         ``connectionLost`` gets `ConnectionDone` when the program ends with status 0, otherwise the process's reason.
         """
         try:
-            protocol = protocolFactory.buildProtocol(ProcessAddress())
-            if protocol is None:
-                raise NoProtocol
+            protocol = need_protocol(protocolFactory, ProcessAddress())
             self._reactor.spawnProcess(_Bridge(protocol, self._spawn[0], self._errFlag), *self._spawn)
         except Exception:
             return fail()

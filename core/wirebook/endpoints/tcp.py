@@ -13,8 +13,8 @@ from wirebook.reactor.names.waiting import AddressCollector
 from wirebook.turn import in_turn
 
 
-class _TCPServerEndpoint:
-    """A TCP port of `reactor`; parameters as for ``reactor.listenTCP``, whose `backlog` it is when it is None."""
+class ServerOverTCP:
+    """A port of `reactor` over TCP; parameters as for ``reactor.listenTCP``, whose `backlog` it is when it is None."""
 
     def __init__(self, reactor: Any, port: int, backlog: int | None, interface: str) -> None:
         self._reactor = reactor
@@ -23,17 +23,15 @@ class _TCPServerEndpoint:
         self._interface = interface
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Listen. Fires with the port; fails with what ``listenTCP`` raises. Any thread."""
-        return execute(
-            self._reactor.listenTCP,
-            self._port,
-            protocolFactory,
-            interface=self._interface,
-            **given(backlog=self._backlog),
-        )
+        """Listen. Fires with the port; fails with what the reactor raises. Any thread."""
+        how = given(backlog=self._backlog)
+        return execute(self._begin, self._port, protocolFactory, interface=self._interface, **how)
+
+    def _begin(self, *what: Any, **how: Any) -> Any:
+        return self._reactor.listenTCP(*what, **how)
 
 
-class TCP4ServerEndpoint(_TCPServerEndpoint):
+class TCP4ServerEndpoint(ServerOverTCP):
     """A TCP port over IPv4.
 
     `interface` is an address of this machine; without one the port serves this machine itself, "0.0.0.0" serves
@@ -44,23 +42,18 @@ class TCP4ServerEndpoint(_TCPServerEndpoint):
         super().__init__(reactor, port, backlog, interface)
 
 
-class TCP6ServerEndpoint(_TCPServerEndpoint):
+class TCP6ServerEndpoint(ServerOverTCP):
     """A TCP port over IPv6: as `TCP4ServerEndpoint`, but "::" serves everybody."""
 
     def __init__(self, reactor: Any, port: int, backlog: int | None = None, interface: str = "::1") -> None:
         super().__init__(reactor, port, backlog, interface)
 
 
-class TCP4ClientEndpoint:
-    """A TCP server to connect to; `timeout` in seconds, `bindAddress` the local (host, port)."""
+class ClientOverTCP:
+    """A server to connect to over TCP; parameters as for ``reactor.connectTCP``."""
 
     def __init__(
-        self,
-        reactor: Any,
-        host: str,
-        port: int,
-        timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        self, reactor: Any, host: str, port: int, timeout: float | None, bindAddress: tuple[str, int] | None
     ) -> None:
         self._reactor = reactor
         self._host = host
@@ -77,12 +70,25 @@ class TCP4ClientEndpoint:
         return self._connect_to(self._host, protocolFactory)
 
     def _connect_to(self, host: str, factory: IProtocolFactory) -> Deferred[Any]:
-        return connect_once(
-            factory,
-            lambda once: self._reactor.connectTCP(
-                host, self._port, once, timeout=self._timeout, bindAddress=self._bindAddress
-            ),
-        )
+        how = {"timeout": self._timeout, "bindAddress": self._bindAddress}
+        return connect_once(factory, lambda once: self._begin(host, self._port, once, **how))
+
+    def _begin(self, *what: Any, **how: Any) -> Any:
+        return self._reactor.connectTCP(*what, **how)
+
+
+class TCP4ClientEndpoint(ClientOverTCP):
+    """A TCP server to connect to; `timeout` in seconds, `bindAddress` the local (host, port)."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        host: str,
+        port: int,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> None:
+        super().__init__(reactor, host, port, timeout, bindAddress)
 
 
 class TCP6ClientEndpoint(TCP4ClientEndpoint):

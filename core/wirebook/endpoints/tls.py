@@ -5,38 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wirebook.deferred import Deferred, execute
-from wirebook.endpoints.connecting import connect_once
-from wirebook.endpoints.tcp import given
+from wirebook.deferred import Deferred
+from wirebook.endpoints.tcp import ClientOverTCP, ServerOverTCP
 from wirebook.interfaces import IProtocolFactory, IReactorTime, IStreamClientEndpoint, IStreamServerEndpoint
 
 
-class SSL4ServerEndpoint:
+class SSL4ServerEndpoint(ServerOverTCP):
     """A TCP port that speaks TLS; parameters as for ``reactor.listenSSL``, whose `backlog` it is when it is None."""
 
     def __init__(
         self, reactor: Any, port: int, sslContextFactory: Any, backlog: int | None = None, interface: str = ""
     ) -> None:
-        self._reactor = reactor
-        self._port = port
+        super().__init__(reactor, port, backlog, interface)
         self._sslContextFactory = sslContextFactory
-        self._backlog = backlog
-        self._interface = interface
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Listen. Fires with the port; fails with what ``listenSSL`` raises. Any thread."""
-        return execute(
-            self._reactor.listenSSL,
-            self._port,
-            protocolFactory,
-            contextFactory=self._sslContextFactory,
-            interface=self._interface,
-            **given(backlog=self._backlog),
-        )
+    def _begin(self, *what: Any, **how: Any) -> Any:
+        return self._reactor.listenSSL(*what, contextFactory=self._sslContextFactory, **how)
 
 
-class SSL4ClientEndpoint:
-    """A TCP server that speaks TLS; parameters as for ``reactor.connectSSL``."""
+class SSL4ClientEndpoint(ClientOverTCP):
+    """A TCP server that speaks TLS; parameters as for ``reactor.connectSSL``.
+
+    ``connect()`` fires when TCP stands; the handshake follows.
+    """
 
     def __init__(
         self,
@@ -47,26 +38,11 @@ class SSL4ClientEndpoint:
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | None = None,
     ) -> None:
-        self._reactor = reactor
-        self._host = host
-        self._port = port
+        super().__init__(reactor, host, port, timeout, bindAddress)
         self._sslContextFactory = sslContextFactory
-        self._timeout = timeout
-        self._bindAddress = bindAddress
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """As `TCP4ClientEndpoint.connect`. It fires when TCP stands; the handshake follows."""
-        return connect_once(
-            protocolFactory,
-            lambda once: self._reactor.connectSSL(
-                self._host,
-                self._port,
-                once,
-                self._sslContextFactory,
-                timeout=self._timeout,
-                bindAddress=self._bindAddress,
-            ),
-        )
+    def _begin(self, *what: Any, **how: Any) -> Any:
+        return self._reactor.connectSSL(*what, self._sslContextFactory, **how)
 
 
 class WrapperClientEndpoint:

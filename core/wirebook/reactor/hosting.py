@@ -63,6 +63,7 @@ class Hosting:
     def __init__(self, reactor: ReactorBase) -> None:
         self._reactor = reactor
         self._runs: list[_Run] = []
+        self._prepare: Callable[[], object] = _nothing
         self.thread: threading.Thread | None = None
         self.active = False
 
@@ -83,8 +84,31 @@ class Hosting:
         self.thread.start()
         started.wait()
 
+    def prepare_threads(self, prepare: Callable[[], object]) -> None:
+        """Have `prepare` called on the thread: soon on the present one, first of all on those to come. Any thread."""
+        self._prepare = prepare
+        self._reactor.callFromThread(prepare)
+
+    def replace_thread(self) -> int:
+        """Go on in a new thread, for a callback is stuck in the present one; returns what `Turn.take_back` needs.
+
+        For one who has made sure that the present thread holds the turn, and that it calls `take_back` before
+        it does anything else. To that callback it is then as if it had iterated the reactor; when it has returned, its
+        thread ends.
+        """
+        self._reactor.leave_thread()
+        self.thread = _thread_for(self._take_over)
+        depth = turn.take_away()
+        self.thread.start()
+        return depth
+
     def _main(self) -> None:
+        self._prepare()
         self._reactor.startRunning()
+        self._keep_running()
+
+    def _take_over(self) -> None:
+        self._prepare()
         self._keep_running()
 
     def _keep_running(self) -> None:
@@ -232,6 +256,10 @@ class Hosting:
         if not handles:
             closed.set()
         return closed
+
+
+def _nothing() -> None:
+    """What there is to prepare, as a rule."""
 
 
 def _context_of(error: BaseException) -> Context | None:

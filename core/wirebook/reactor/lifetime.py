@@ -42,6 +42,10 @@ class Lifetime(DescriptorSet, SystemEvents, PoolOwner):
         """Iterate until the reactor is no longer alive."""
         raise NotImplementedError
 
+    def leave_thread(self) -> None:
+        """No thread runs it from now on, until one enters `main_loop`."""
+        raise NotImplementedError
+
     def callFromThread(self, callable: Callable[..., Any], /, *args: Any, **kw: Any) -> None:
         """Call it on the reactor, soon."""
         raise NotImplementedError

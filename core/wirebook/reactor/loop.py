@@ -56,6 +56,8 @@ class ReactorBase(Lifetime, Timekeeper):
         self._calls: deque[_Call] = deque()
         self._soon: deque[tuple[Callable[..., Any], Any]] = deque()
         self._waker = Waker()
+        # What the poller has reported last.
+        self._batch: list[tuple[int, int]] = []
         self._waiting = False
         self._woken = False
         self.stopping = False
@@ -83,13 +85,21 @@ class ReactorBase(Lifetime, Timekeeper):
     def main_loop(self) -> None:
         """Iterate until the reactor is no longer running. Called on the thread that is to be the reactor's."""
         with turn:
-            self._thread = get_ident()
+            self._thread = me = get_ident()
             try:
-                while self.alive:
+                while self.alive and self._thread == me:
                     self._iterate(self._patience())
             finally:
-                self._thread = 0
-                self.alive = self.running = False
+                # Another thread may run it by now: see `Hosting.replace_thread`.
+                if self._thread == me:
+                    self._thread = 0
+                    self.alive = self.running = False
+
+    def leave_thread(self) -> None:
+        """No thread runs it from now on, until one enters `main_loop`; for `Hosting`, while the turn is not free."""
+        self._thread = 0
+        # By the time that the present thread could go on with these, they may be about other descriptors.
+        self._batch.clear()
 
     @in_turn
     def close(self) -> None:
@@ -135,7 +145,8 @@ class ReactorBase(Lifetime, Timekeeper):
                     self._thread = owner
 
     def _iterate(self, timeout: float) -> None:
-        self._dispatch(self._poll(timeout))
+        self._batch = batch = self._poll(timeout)
+        self._dispatch(batch)
         timers = self.timers
         if timers.heap or timers.recent or timers.worn:
             self._run_timers(timers)

@@ -17,7 +17,7 @@ from wirebook.failure import Failure
 from wirebook.installed import the_reactor
 from wirebook.interfaces import IDelayedCall, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from wirebook.logger import report_event, report_failure
-from wirebook.protocol import connectionDone
+from wirebook.protocol import build_protocol, connectionDone
 from wirebook.service.tree import Service
 from wirebook.turn import in_turn
 
@@ -87,7 +87,7 @@ class _WatchedFactory:
         self._connection = connection
 
     def buildProtocol(self, addr: Any) -> Any:
-        protocol = None if self._connection.over else self.wrappedFactory.buildProtocol(addr)
+        protocol = None if self._connection.over else build_protocol(self.wrappedFactory, addr)
         return None if protocol is None else _Watched(protocol, self._connection)
 
     def __getattr__(self, name: str) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from wirebook.ssl.errors import TLSError, in_words, reasons
+from wirebook.ssl.keys import KeyPair
 
 _SAFE = (
     SSL.OP_NO_SSLv3
@@ -31,7 +33,7 @@ class ContextFactory:
 class DefaultOpenSSLContextFactory(ContextFactory):
     """A server's context from two PEM files: the private key, and the certificate with what leads to its root.
 
-    Raises `TLSError` (an ``SSL.Error``) at once when the files are not good.
+    Raises `TLSError` (an ``SSL.Error``) at once when the files are not good, `ValueError` for a key with a passphrase.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class DefaultOpenSSLContextFactory(ContextFactory):
         context.set_options(_SAFE)
         for use, name in (
             (context.use_certificate_chain_file, self.certificateFileName),
+            (_refuse_passphrase, self.privateKeyFileName),
             (context.use_privatekey_file, self.privateKeyFileName),
         ):
             try:
@@ -63,12 +66,20 @@ class DefaultOpenSSLContextFactory(ContextFactory):
             except SSL.Error as error:
                 queue = reasons(error)
                 raise TLSError(f"cannot use {name!r} for TLS: {in_words(queue)}", queue) from None
+            except ValueError as error:
+                raise ValueError(f"cannot use {name!r} for TLS: {error}") from None
         self._context = context
 
     def getContext(self) -> SSL.Context:
         """The context, the same for all connections."""
         context: SSL.Context = self._context
         return context
+
+
+def _refuse_passphrase(name: Any) -> None:
+    """Raise `ValueError` for a key with a passphrase: the context would ask for it, on the terminal."""
+    with suppress(OSError, crypto.Error), open(name, "rb") as file:
+        KeyPair.load(file.read(), crypto.FILETYPE_PEM)
 
 
 class ClientContextFactory:

@@ -47,6 +47,8 @@ _HINTS = {
     "no suitable signature algorithm": "the certificate's key fits none of the peer's signature algorithms",
     "no application protocol": "there is no application protocol (ALPN) that both sides speak",
     "peer did not return a certificate": "the peer showed no certificate, and these options require one",
+    "system lib": "the file cannot be read",
+    "PEM lib": "the file has no such thing in PEM format",
     "unexpected message": "the peer sent a message out of order",
     "decryption failed or bad record mac": "a record was changed on its way, or is no TLS record",
 }

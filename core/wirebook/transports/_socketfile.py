@@ -6,11 +6,17 @@ import errno
 import os
 import socket
 import stat
+import sys
+from contextlib import suppress
 from typing import Any, TypeAlias
 
+from wirebook.address import UNIXAddress
 from wirebook.error import BadFileError, connect_error
 
 Path: TypeAlias = "str | bytes | os.PathLike[str]"
+
+# How many bytes a path may have: struct sockaddr_un has room for these and a zero byte, which an abstract name lacks.
+_LONGEST = 107 if sys.platform == "linux" else 103
 
 
 def is_abstract(name: bytes) -> bool:
@@ -31,14 +37,29 @@ def check_name(address: Any, locked: bool = False) -> bytes:
     return name
 
 
-def unix_connect_error(error: OSError, target: str) -> Exception:
-    """What a failed attempt to connect to `target` is reported as."""
+def unix_connect_error(error: OSError, name: bytes) -> Exception:
+    """What a failed attempt to connect to the socket `name` is reported as."""
+    target = str(UNIXAddress(name))
     if error.errno == errno.ENOENT:
         return BadFileError(errno.ENOENT, f"cannot connect to {target}: there is no such socket")
     if error.errno is None:
-        # Python's own: "AF_UNIX path too long".
-        return BadFileError(string=f"cannot connect to {target}: {error}")
-    return connect_error(error.errno, target)
+        return BadFileError(errno.ENAMETOOLONG, f"cannot connect to {target}: {_too_long(name)}")
+    return connect_error(error.errno, target, _what_refuses(name) if error.errno == errno.ECONNREFUSED else "")
+
+
+def _too_long(name: bytes) -> str:
+    """What Python's own error, which has no number, is about."""
+    return f"the name is too long: it has {len(name)} bytes, and {_LONGEST + is_abstract(name)} are possible"
+
+
+def _what_refuses(name: bytes) -> str:
+    found = None
+    if not is_abstract(name):
+        with suppress(OSError):
+            found = os.stat(name).st_mode
+    if found is None or stat.S_ISSOCK(found):
+        return "the connection was refused: nobody serves this socket"
+    return f"it is a {'folder' if stat.S_ISDIR(found) else 'file'}, and no socket"
 
 
 class SocketFile:
@@ -81,7 +102,7 @@ class SocketFile:
 
     def _explained(self, error: OSError) -> OSError:
         if error.errno is None:
-            return OSError(errno.ENAMETOOLONG, f"{error}: {len(self.name)} bytes; about 100 are possible")
+            return OSError(errno.ENAMETOOLONG, _too_long(self.name))
         if error.errno != errno.EADDRINUSE or is_abstract(self.name):
             return error
         try:

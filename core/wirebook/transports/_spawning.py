@@ -61,6 +61,15 @@ class Command:
         return text if len(text) <= _LABEL else f"{text[: _LABEL - 3]}..."
 
 
+@contextmanager
+def named(command: Command) -> Iterator[None]:
+    """An OSError in the block says that `command` cannot be run, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"cannot run {os.fsdecode(command.executable)!r}: {describe(error)}") from None
+
+
 def start(command: Command, descriptors: Mapping[int, int], terminal: str | None = None) -> int:
     """Run `command` with `descriptors` (its number: ours) and no others; the process identifier.
 
@@ -85,10 +94,7 @@ def start(command: Command, descriptors: Mapping[int, int], terminal: str | None
         how: dict[str, Any] = {"file_actions": actions, "setsigmask": (), "setsigdef": _DEFAULTED}
         if opens:
             how["setsid"] = True
-        try:
-            return os.posix_spawn(program, argv, command.env, **how)
-        except OSError as error:
-            raise _cannot_run(command, error.errno, describe(error)) from error
+        return os.posix_spawn(program, argv, command.env, **how)
 
 
 @contextmanager
@@ -124,16 +130,16 @@ def _find(command: Command) -> Text:
     if "/" in executable:
         place = os.path.join(os.fsdecode(command.path or ""), executable)
         if not os.path.exists(place):
-            raise _cannot_run(command, errno.ENOENT, f"there is no file {place}")
+            raise OSError(errno.ENOENT, f"there is no file {place}")
         if command.uid is None and (os.path.isdir(place) or not os.access(place, os.X_OK)):
-            raise _cannot_run(command, errno.EACCES, f"{place} is not executable")
+            raise OSError(errno.EACCES, f"{place} is not executable")
         return command.executable
     path = command.env.get("PATH") or command.env.get(b"PATH") or os.environ.get("PATH", os.defpath)
     import shutil
 
     found = shutil.which(executable, path=os.fsdecode(path))
     if found is None:
-        raise _cannot_run(command, errno.ENOENT, f"there is no such program in {os.fsdecode(path)}")
+        raise OSError(errno.ENOENT, f"there is no such program in {os.fsdecode(path)}")
     return found
 
 
@@ -142,7 +148,7 @@ def _place(command: Command) -> list[str]:
         return []
     folder = os.fsdecode(command.path)
     if not os.path.isdir(folder):
-        raise _cannot_run(command, errno.ENOENT, f"there is no folder {folder} to run it in")
+        raise OSError(errno.ENOENT, f"there is no folder {folder} to run it in")
     return [] if os.path.abspath(folder) == os.getcwd() else [f"path={folder}"]
 
 
@@ -154,7 +160,7 @@ def _identity(command: Command) -> list[str]:
     if 0 not in (os.getuid(), os.geteuid()):
         if (uid, gid) == (os.geteuid(), os.getegid()):
             return []
-        raise _cannot_run(command, errno.EPERM, f"only root may run it as user {uid} and group {gid}")
+        raise OSError(errno.EPERM, f"only root may run it as user {uid} and group {gid}")
     groups = ",".join(map(str, _groups(uid, gid)))
     return [f"groups={groups}", f"gid={gid}", f"uid={uid}"]
 
@@ -173,13 +179,9 @@ def _groups(uid: int, gid: int) -> list[int]:
 def _helped(command: Command, program: Text, preparations: list[str]) -> tuple[str, list[Text]]:
     """What to run so that it prepares and then becomes the program."""
     if not sys.executable:
-        raise _cannot_run(command, errno.ENOSYS, "without a Python interpreter, path, uid and gid cannot be set")
+        raise OSError(errno.ENOSYS, "without a Python interpreter, path, uid and gid cannot be set")
     # An interpreter in the C locale gives itself another one, in its environment (PEP 538).
     locale = command.env.get("LC_CTYPE", command.env.get(b"LC_CTYPE"))
     given = "no-locale" if locale is None else f"locale={os.fsdecode(locale)}"
     words = [sys.executable, "-I", "-S", _HELPER, *preparations, given, "--", program, *command.args]
     return sys.executable, words
-
-
-def _cannot_run(command: Command, number: int | None, why: str) -> OSError:
-    return OSError(number, f"cannot run {os.fsdecode(command.executable)!r}: {why}")

@@ -12,6 +12,7 @@ from wirebook.error import describe
 from wirebook.failure import Failure
 from wirebook.interfaces import IProtocolFactory
 from wirebook.logger import report_event, report_failure
+from wirebook.protocol import build_protocol
 from wirebook.reactor.handles import next_handle_id
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.poller import READ
@@ -151,11 +152,11 @@ class AcceptingPort:
     def _serve(self, sock: socket.socket, peer: Any) -> None:
         address = self._peer_address(peer)
         try:
-            protocol = self.context.copy().run(self.factory.buildProtocol, address)
+            protocol = self.context.copy().run(build_protocol, self.factory, address)
         except (Exception, KeyboardInterrupt):
             report_failure(
                 Failure(),
-                f"{type(self.factory).__name__}.buildProtocol() raised; the connection to {self._host} is closed",
+                f"{type(self.factory).__name__}.buildProtocol() failed; the connection to {self._host} is closed",
                 self.context,
             )
             protocol = None
@@ -179,7 +180,7 @@ class AcceptingPort:
             self._exhausted = True
             report_event(
                 f"{self!r} pauses accepting: {describe(error)}. Waiting clients are kept and served when "
-                "descriptors are free again; close connections, or raise the limit (ulimit -n)",
+                "descriptors are free again",
                 self.context,
             )
         self.state = "paused"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from wirebook.address import UNIXAddress, from_sockaddr
 from wirebook.error import UnsupportedAddressFamily, UnsupportedSocketType
 from wirebook.interfaces import IProtocolFactory
-from wirebook.protocol import check_factory
+from wirebook.protocol import build_protocol, check_factory
 from wirebook.reactor.loop import ReactorBase
 from wirebook.transports._ends import End
 from wirebook.transports.listening import Port
@@ -130,7 +130,7 @@ class AdoptingMethods(ReactorBase):
     def _connection(self, sock: socket.socket, factory: IProtocolFactory) -> Any:
         is_unix = sock.family == getattr(socket, "AF_UNIX", None)
         peer = UNIXAddress(sock.getpeername()) if is_unix else from_sockaddr(sock.getpeername())
-        protocol = factory.buildProtocol(peer)
+        protocol = build_protocol(factory, peer)
         if protocol is None:
             return None
         transport = (AdoptedUNIXConnection if is_unix else AdoptedConnection)(self, sock, factory)

@@ -23,7 +23,7 @@ from wirebook.error import ConnectionLost
 from wirebook.failure import Failure
 from wirebook.installed import the_reactor
 from wirebook.interfaces import IReactorTime
-from wirebook.protocol import Protocol, connectionDone
+from wirebook.protocol import Protocol, build_protocol, connectionDone
 from wirebook.transports._channel import CAPACITY, MemoryChannel, channel_pair
 from wirebook.transports._link import Conditions as Conditions
 from wirebook.transports._link import Fields, Link
@@ -332,7 +332,7 @@ class ConditionedFactory(_Wrapper):
 
     def buildProtocol(self, addr: Any) -> Any:
         """As `wrapped` does, under conditions."""
-        protocol = self.wrapped.buildProtocol(addr)
+        protocol = build_protocol(self.wrapped, addr)
         return None if protocol is None else Relay(protocol, self._setting)
 
 

@@ -19,6 +19,7 @@ from wirebook.error import (
 from wirebook.failure import Failure
 from wirebook.interfaces import IClientFactory
 from wirebook.logger import report_failure
+from wirebook.protocol import build_protocol
 from wirebook.reactor.timers import DelayedCall
 from wirebook.transports.tcp import BindFailed, Client
 from wirebook.turn import in_turn
@@ -124,10 +125,10 @@ class Connector:
         self._stop_timer()
         self.state = "connected"
         try:
-            protocol = self.context.copy().run(self.factory.buildProtocol, client.getPeer())
+            protocol = self.context.copy().run(build_protocol, self.factory, client.getPeer())
         except (Exception, KeyboardInterrupt):
             failure = Failure()
-            report_failure(failure, f"{type(self.factory).__name__}.buildProtocol() raised", self.context)
+            report_failure(failure, f"{type(self.factory).__name__}.buildProtocol() failed", self.context)
             self._failed_with = failure
             client._end(failure)
             return

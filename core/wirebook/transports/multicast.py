@@ -28,6 +28,8 @@ from wirebook.transports.udp import UDPPort, check_interface
 from wirebook.turn import in_turn
 
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+# The device that leads to this machine; the other name is that of macOS and the BSDs.
+LOOPBACK_DEVICE = "lo" if sys.platform == "linux" else "lo0"
 # IP_BOUND_IF and IPV6_BOUND_IF of macOS, which the socket module does not name.
 _MACOS_BOUND_IF = {socket.AF_INET: (socket.IPPROTO_IP, 25), socket.AF_INET6: (socket.IPPROTO_IPV6, 125)}
 # IP_MULTICAST_ALL and IPV6_MULTICAST_ALL of Linux. On, as from the start, a socket also hears the groups that other
@@ -149,7 +151,7 @@ class MulticastPort(UDPPort):
         if not interface or interface == "::":
             return socket.if_nametoindex(self.device) if self.device else 0
         if interface == "::1":
-            return socket.if_nametoindex(loopback_device())
+            return socket.if_nametoindex(LOOPBACK_DEVICE)
         _, _, name = str(interface).rpartition("%")
         if name not in _devices():
             raise InvalidAddressError(interface, f"give an interface by index or name; there are {_devices()}")
@@ -228,11 +230,6 @@ def _devices() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
 
 
-def loopback_device() -> str:
-    """The name of the device that leads to this machine: "lo", or "lo0" on macOS and the BSDs."""
-    return next(name for name in _devices() if name in ("lo", "lo0"))
-
-
 class MulticastMethods(ReactorBase):
     """The part of the reactor that speaks UDP with groups."""
 
@@ -251,7 +248,7 @@ class MulticastMethods(ReactorBase):
         interfaces, "0.0.0.0%eth0" is one device. A port on another address hears no group, but can send. With
         `listenMultiple` several programs may have the port at the same time, each of them joined.
         """
-        interface = interface or f"{ANY[socket.AF_INET]}%{loopback_device()}"
+        interface = interface or f"{ANY[socket.AF_INET]}%{LOOPBACK_DEVICE}"
         check_interface(interface)
         opened = MulticastPort(self, check_port(port, 0), protocol, interface, maxPacketSize, listenMultiple)
         opened.startListening()

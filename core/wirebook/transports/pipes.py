@@ -21,7 +21,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
-from wirebook.error import ConnectionDone
+from wirebook.error import ConnectionDone, describe
 from wirebook.failure import Failure
 from wirebook.reactor.loop import ReactorBase
 from wirebook.reactor.poller import READ, WRITE
@@ -319,8 +319,12 @@ class BorrowedChannel(DescriptorChannel):
         self._blocked: list[int] = []
         opened: list[int] = []
         try:
-            opened.append(self._borrow(stdin, os.O_RDONLY))
-            opened.append(self._borrow(stdout, os.O_WRONLY))
+            for descriptor, mode, verb in ((stdin, os.O_RDONLY, "read from"), (stdout, os.O_WRONLY, "write to")):
+                try:
+                    opened.append(self._borrow(descriptor, mode))
+                except OSError as error:
+                    why = f"cannot {verb} descriptor {descriptor}: {describe(error)}"
+                    raise OSError(error.errno, why) from error
         except BaseException:
             self._restore()
             for descriptor in opened:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from wirebook.reactor.loop import ReactorBase
 from wirebook.transports._child import BaseProcess, ProcessAddress
-from wirebook.transports._spawning import OPENING_TAKES_TERMINAL, Command, Text, start
+from wirebook.transports._spawning import OPENING_TAKES_TERMINAL, Command, Text, named, start
 from wirebook.turn import in_turn
 
 __all__ = ["NO_ENVIRONMENT", "STANDARD_FDS", "PTYProcess", "Process", "ProcessAddress", "ProcessMethods"]
@@ -218,8 +218,9 @@ class ProcessMethods(ReactorBase):
         """
         check_protocol(processProtocol)
         command = Command(executable, args or [os.fspath(executable)], environment(env), path, uid, gid)
-        if not usePTY:
-            return Process(self, processProtocol, command, STANDARD_FDS if childFDs is None else childFDs)
-        if childFDs is not None:
+        if usePTY and childFDs is not None:
             raise ValueError("childFDs cannot be used with usePTY: with a terminal there are no pipes")
-        return PTYProcess(self, processProtocol, command, _given_terminal(usePTY))
+        with named(command):
+            if usePTY:
+                return PTYProcess(self, processProtocol, command, _given_terminal(usePTY))
+            return Process(self, processProtocol, command, STANDARD_FDS if childFDs is None else childFDs)

@@ -225,21 +225,18 @@ def _sockaddr(host: str, port: int) -> Any:
 
 def check_address(host: Any) -> socket.AddressFamily:
     """The family of the numeric address `host`. Raises `InvalidAddressError` for anything else."""
-    family = family_of(host) if isinstance(host, str) else None
-    if family is None:
-        raise InvalidAddressError(
-            host, "not an IPv4 or IPv6 address: a host name is to be looked up first, with reactor.resolve()"
-        )
-    return family
+    return _checked_family(host, ": a host name is to be looked up first, with reactor.resolve()")
 
 
 def check_interface(interface: Any) -> socket.AddressFamily:
     """The family of an interface's address. Raises `InvalidAddressError`."""
-    family = family_of(interface) if isinstance(interface, str) else None
+    return _checked_family(interface, ' of this machine, like "127.0.0.1", "0.0.0.0" or "::"')
+
+
+def _checked_family(host: Any, right: str) -> socket.AddressFamily:
+    family = family_of(host) if isinstance(host, str) else None
     if family is None:
-        raise InvalidAddressError(
-            interface, 'not an IPv4 or IPv6 address of this machine, like "127.0.0.1", "0.0.0.0" or "::"'
-        )
+        raise InvalidAddressError(host, f"not an IPv4 or IPv6 address{right}")
     return family
 
 

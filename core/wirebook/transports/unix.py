@@ -265,7 +265,7 @@ class UNIXConnector(Connector):
             if not client.attempt(self.address):
                 self._retry = self.reactor.callLater(_RETRY, self._try, client)
         except OSError as error:
-            self._fail_soon(unix_connect_error(error, str(self.getDestination())))
+            self._fail_soon(unix_connect_error(error, self.address))
 
     def _fail_soon(self, error: Exception) -> None:
         # As with every other transport, connect() returns before the factory hears of it.

@@ -100,7 +100,7 @@ class ConnectedUNIXDatagramPort(UNIXDatagramPort):
         except OSError as error:
             sock.close()
             self._closed()
-            raise unix_connect_error(error, str(UNIXAddress(self._destined))) from error
+            raise unix_connect_error(error, self._destined) from error
         self._peer = os.fsdecode(self._destined)
         return sock, host
 

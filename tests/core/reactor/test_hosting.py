@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
+from socket import socketpair
 
 import pytest
 
@@ -16,10 +17,12 @@ from tests.core.deferred_kit import run_python
 from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, dial, free_port, on_reactor, receive_all
 from wirebook.deferred import Deferred
 from wirebook.error import ConnectionAborted, ConnectionDone, ReactorAlreadyRunning, ReactorNotRunning
+from wirebook.failure import Failure
 from wirebook.protocol import Factory, Protocol
 from wirebook.reactor.poller import best_poller
 from wirebook.reactor.select_ import SelectPoller
 from wirebook.transports.reactor import Reactor
+from wirebook.turn import turn
 
 POLLERS = [best_poller, SelectPoller]
 
@@ -232,6 +235,101 @@ def test_stopping_what_nobody_runs_is_refused(reactor: Reactor, verb: str) -> No
 def test_another_thread_may_not_iterate_a_hosted_reactor(reactor: Reactor) -> None:
     with pytest.raises(ReactorAlreadyRunning, match="another thread runs this reactor"):
         reactor.iterate()
+
+
+# --- its threads ---------------------------------------------------------------------------------------
+
+
+class Stuck:
+    """A callback that does not come back before it is told to, and that loses its thread."""
+
+    def __init__(self) -> None:
+        self.began, self._go_on = threading.Event(), threading.Event()
+        self._depth = 0
+        self._left: threading.Thread | None = None
+
+    def __call__(self) -> None:
+        self.began.set()
+        assert self._go_on.wait(PATIENCE)
+        turn.take_back(self._depth)
+
+    def leave_behind(self, reactor: Reactor) -> None:
+        """Wait until it is stuck, and have the reactor go on without it."""
+        assert self.began.wait(PATIENCE)
+        self._left = reactor.hosting.thread
+        self._depth = reactor.hosting.replace_thread()
+
+    def come_back(self) -> None:
+        """Let it end, and its thread with it."""
+        self._go_on.set()
+        assert self._left is not None
+        self._left.join(PATIENCE)
+        assert not self._left.is_alive()
+
+
+def test_another_thread_takes_over_from_one_that_a_callback_has_kept(any_reactor: Reactor) -> None:
+    stuck, old = Stuck(), any_reactor.hosting.thread
+    any_reactor.callFromThread(stuck)
+    stuck.leave_behind(any_reactor)
+    assert on_reactor(any_reactor, threading.current_thread) is not old
+    stuck.come_back()
+    assert on_reactor(any_reactor, any_reactor.onReactorThread)
+    assert any_reactor.running
+
+
+class OneByte:
+    """Reads a byte, and counts how often it was asked to; the first one of all is stuck in that."""
+
+    def __init__(self, stuck: Stuck) -> None:
+        self.here, self.there = socketpair()
+        self.here.setblocking(False)
+        self.asked = 0
+        self._stuck = stuck
+
+    def fileno(self) -> int:
+        return self.here.fileno()
+
+    def logPrefix(self) -> str:
+        return "one byte"
+
+    def doRead(self) -> None:
+        self.asked += 1
+        self.here.recv(1)
+        if not self._stuck.began.is_set():
+            self._stuck()
+
+    def connectionLost(self, reason: Failure) -> None:
+        raise AssertionError(reason)
+
+
+def test_what_was_ready_beside_a_callback_that_is_stuck_is_dealt_with_once(any_reactor: Reactor) -> None:
+    stuck = Stuck()
+    readers = [OneByte(stuck) for _ in range(3)]
+    with any_reactor.turn():
+        for reader in readers:
+            any_reactor.addReader(reader)
+            reader.there.send(b"x")
+    stuck.leave_behind(any_reactor)
+    assert eventually(lambda: all(reader.asked for reader in readers))
+    stuck.come_back()
+    for reader in readers:
+        any_reactor.removeReader(reader)
+        reader.here.close()
+        reader.there.close()
+    assert [reader.asked for reader in readers] == [1, 1, 1]
+
+
+def test_each_thread_is_prepared_before_anything_runs_in_it(reactor: Reactor) -> None:
+    prepared: list[threading.Thread] = []
+    reactor.hosting.prepare_threads(lambda: prepared.append(threading.current_thread()))
+    first = on_reactor(reactor, threading.current_thread)
+    assert prepared == [first]
+    reactor.shutDown()
+    seen: list[int] = []
+    reactor.callWhenRunning(lambda: seen.append(len(prepared)))
+    reactor.runInThread()
+    assert prepared == [first, reactor.hosting.thread]
+    assert seen == [2]
 
 
 def test_an_interrupt_between_callbacks_does_not_end_the_hosted_reactor(reactor: Reactor, reported: Reports) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from OpenSSL import SSL
 
 from tests.core.net_kit import receive_exactly
@@ -25,8 +27,21 @@ def test_a_server_works_from_two_files(reactor: Reactor, tmp_path: Path) -> None
 
 
 def test_a_file_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SSL.Error, match=r"cannot use '.*nothing\.pem' for TLS"):
+    with pytest.raises(SSL.Error, match=r"cannot use '.*nothing\.pem' for TLS: the file cannot be read"):
         DefaultOpenSSLContextFactory(pem_file(tmp_path, localhost()), str(tmp_path / "nothing.pem"))
+
+
+def test_a_file_that_holds_something_else_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SSL.Error, match=r"cannot use '.*test_contexts\.py' for TLS: the file has no such thing in PEM"):
+        DefaultOpenSSLContextFactory(pem_file(tmp_path, localhost()), __file__)
+
+
+def test_a_key_with_a_passphrase_is_named_and_nobody_is_asked(tmp_path: Path) -> None:
+    key: Any = localhost().privateKey.original.to_cryptography_key()
+    encrypted = tmp_path / "encrypted.pem"
+    encrypted.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+    with pytest.raises(ValueError, match=r"cannot use '.*encrypted\.pem' for TLS: the private key is encrypted: take"):
+        DefaultOpenSSLContextFactory(str(encrypted), pem_file(tmp_path, localhost()))
 
 
 def test_the_context_is_made_once(tmp_path: Path) -> None:

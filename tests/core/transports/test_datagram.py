@@ -7,6 +7,7 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -54,6 +55,17 @@ def finish(reactor: Reactor, *ports: DatagramPort) -> None:
     """Close ports of a reactor that this thread drives."""
     ended = [port.stopListening() for port in ports]
     drive(reactor, lambda: all(deferred.called for deferred in ended))
+
+
+def test_the_log_prefix_names_the_protocol_and_how_its_datagrams_travel(any_reactor: Reactor, tmp_path: Path) -> None:
+    ports = [
+        any_reactor.listenUDP(0, Listener()),
+        any_reactor.listenMulticast(0, Listener()),
+        any_reactor.listenUNIXDatagram(tmp_path / "socket", Listener()),
+    ]
+    with closing(*ports):
+        prefixes = [port.logPrefix() for port in ports]
+    assert prefixes == ["Listener (UDP)", "Listener (multicast)", "Listener (UNIX)"]
 
 
 def test_many_datagrams_are_read_in_one_go_but_not_all(own_reactor: Reactor) -> None:

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from tests.conftest import Reports
-from tests.core.net_kit import PATIENCE, drive
+from tests.core.net_kit import PATIENCE, drive, short_of_descriptors
 from tests.core.transports.datagram_kit import Listener, closing, plain_socket
 from tests.core.transports.faults import Fault, faulty_reactor, run_with_every_fault
 from wirebook.address import IPv4Address
 from wirebook.error import CannotListenError, InvalidAddressError, MulticastJoinError, NotListeningError
-from wirebook.transports.multicast import MulticastPort, loopback_device
+from wirebook.transports.multicast import LOOPBACK_DEVICE as LOOPBACK
+from wirebook.transports.multicast import MulticastPort
 from wirebook.transports.reactor import Reactor
 
 GROUP, OTHER_GROUP, GROUP6 = "225.0.0.250", "225.0.0.251", "ff02::4:5"
-LOOPBACK = loopback_device()
 
 
 @pytest.fixture
@@ -75,6 +75,11 @@ def test_a_plain_sender_on_loopback_reaches_the_group(any_reactor: Reactor) -> N
         sock.sendto(b"from outside", (GROUP, port.port))
         assert listener.wait(1) == [b"from outside"]
         assert listener.datagrams[0][1] == sock.getsockname()
+
+
+def test_a_port_for_which_there_is_no_descriptor_says_what_would_help(any_reactor: Reactor) -> None:
+    with short_of_descriptors(), pytest.raises(CannotListenError, match=r"too many open files .* \(ulimit -n\)"):
+        any_reactor.listenMulticast(0, Listener())
 
 
 def test_a_device_can_be_named(any_reactor: Reactor) -> None:

@@ -130,7 +130,40 @@ def test_a_factory_that_raises_is_reported_and_the_port_lives(any_reactor: React
             sock.sendall(b"x")
             assert receive_exactly(sock, 1) == b"x"
     (record,) = reported()
-    assert "Moody.buildProtocol() raised" in record.getMessage()
+    assert "Moody.buildProtocol() failed" in record.getMessage()
+
+
+class Wrong(Recorders[Recorder]):
+    """Builds what is no protocol, for everybody."""
+
+    def __init__(self, built: Any) -> None:
+        super().__init__(Recorder)
+        self.built = built
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self.built
+
+
+NO_PROTOCOLS = [
+    (5, "Wrong.buildProtocol() returned 5, which is no protocol: return an instance of a Protocol, or None to refuse"),
+    (Echo, "Wrong.buildProtocol() returned the class Echo: return an instance, Echo()"),
+]
+
+
+@pytest.mark.parametrize(("built", "why"), NO_PROTOCOLS)
+def test_a_factory_that_builds_no_protocol_is_reported_once_in_its_context(
+    any_reactor: Reactor, reported: Reports, built: Any, why: str
+) -> None:
+    cells: list[str] = []
+    reported.addFilter(lambda _: cells.append(cell.get()) or True)  # type: ignore[func-returns-value]
+    port = in_cell("four", any_reactor.listenTCP, 0, Wrong(built))
+    with dial(port) as sock:
+        assert receive_all(sock) == b""
+    port.stopListening()
+    (record,) = reported()
+    assert record.getMessage() == f"Wrong.buildProtocol() failed; the connection to {port.getHost()} is closed"
+    assert str(record.wirebook_failure.value) == why  # type: ignore[attr-defined]
+    assert cells == ["four"]
 
 
 @pytest.mark.parametrize("behaviour", ["reset", "garbage", "nothing", "reset before accept"])
@@ -492,7 +525,20 @@ def test_a_client_factory_that_raises_is_reported_and_told(reactor: Reactor, rep
         reactor.connectTCP("127.0.0.1", port.port, connected)
         assert isinstance(connected.error(), ValueError)
     (record,) = reported()
-    assert "Raising.buildProtocol() raised" in record.getMessage()
+    assert "Raising.buildProtocol() failed" in record.getMessage()
+
+
+@pytest.mark.parametrize(("built", "why"), NO_PROTOCOLS)
+def test_a_client_factory_that_builds_no_protocol_is_reported_and_told(
+    any_reactor: Reactor, reported: Reports, built: Any, why: str
+) -> None:
+    connected = Wrong(built)
+    with serving(any_reactor, Recorders(Echo)) as port:
+        any_reactor.connectTCP("127.0.0.1", port.port, connected)
+        assert str(connected.error()) == why
+    assert connected.events == ["start", "connecting", "failed", "stop"]
+    (record,) = reported()
+    assert record.getMessage() == "Wrong.buildProtocol() failed"
 
 
 def test_a_client_s_callbacks_run_in_the_context_of_its_birth(any_reactor: Reactor) -> None:

@@ -24,6 +24,7 @@ from wirebook.error import (
     CannotListenError,
     ConnectionAborted,
     ConnectionDone,
+    ConnectionRefusedError,
     FileDescriptorOverrun,
     TimeoutError,
 )
@@ -177,7 +178,8 @@ def test_a_file_that_is_no_socket_is_named(reactor: Reactor, path: Path) -> None
 
 
 def test_a_path_that_is_too_long_says_how_long_it_may_be(reactor: Reactor, tmp_path: Path) -> None:
-    assert "AF_UNIX path too long" in refused(reactor, tmp_path / ("x" * 120))
+    long = tmp_path / ("x" * 120)
+    assert f"the name is too long: it has {len(str(long))} bytes, and 107 are possible" in refused(reactor, long)
 
 
 def test_a_folder_that_does_not_exist_is_an_error(reactor: Reactor, tmp_path: Path) -> None:
@@ -267,8 +269,49 @@ def test_a_socket_that_does_not_exist_fails_by_name(reactor: Reactor, path: Path
 
 def test_a_path_that_is_too_long_fails_to_connect(reactor: Reactor, tmp_path: Path) -> None:
     clients = Recorders(Recorder)
-    reactor.connectUNIX(tmp_path / ("x" * 120), clients)
-    assert "path too long" in str(clients.error())
+    long = tmp_path / ("x" * 120)
+    reactor.connectUNIX(long, clients)
+    error = clients.error()
+    assert isinstance(error, BadFileError)
+    assert str(error) == (
+        f"cannot connect to {long}: the name is too long: it has {len(str(long))} bytes, and 107 are possible"
+    )
+
+
+@pytest.mark.parametrize("name", ["x" * 107, pytest.param("\0" + "x" * 107, marks=LINUX)])
+def test_a_name_may_be_as_long_as_the_error_says(reactor: Reactor, name: str, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    longer = Recorders(Recorder)
+    reactor.connectUNIX(name + "x", longer)
+    assert f"it has {len(name) + 1} bytes, and {len(name)} are possible" in str(longer.error())
+    port, clients = reactor.listenUNIX(name, Recorders(Recorder)), Recorders(Recorder)
+    connector = reactor.connectUNIX(name, clients)
+    clients.number(0)
+    connector.disconnect()
+    port.stopListening()
+
+
+@pytest.mark.parametrize(
+    ("target", "what"), [("folder", "it is a folder, and no socket"), ("file", "it is a file, and no socket")]
+)
+def test_connecting_to_what_is_no_socket_says_what_it_is(
+    reactor: Reactor, tmp_path: Path, target: str, what: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    clients = Recorders(Recorder)
+    reactor.connectUNIX(tmp_path / target, clients)
+    error = clients.error()
+    assert isinstance(error, ConnectionRefusedError)
+    assert str(error) == f"cannot connect to {tmp_path / target}: {what}"
+
+
+def test_connecting_to_a_socket_that_is_left_over_says_that_nobody_serves_it(reactor: Reactor, path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(os.fspath(path))
+    clients = Recorders(Recorder)
+    reactor.connectUNIX(path, clients)
+    assert str(clients.error()) == f"cannot connect to {path}: the connection was refused: nobody serves this socket"
 
 
 def test_a_full_queue_is_tried_again_until_there_is_room(reactor: Reactor, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Reports, eventually
-from tests.core.net_kit import drive
+from tests.core.net_kit import drive, short_of_descriptors
 from tests.core.transports.datagram_kit import Answerer, ConnectedListener, Listener, closing
 from tests.core.transports.faults import Fault, faulty_reactor, run_with_every_fault
 from wirebook.address import UNIXAddress
@@ -96,12 +96,18 @@ def test_a_socket_that_a_crashed_server_left_is_named(any_reactor: Reactor, path
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("x" * 200, "200 bytes; about 100 are possible"), ("nowhere/socket", "no such file or directory")]
+    ("name", "why"),
+    [("x" * 200, "it has 200 bytes, and 107 are possible"), ("nowhere/socket", "no such file or directory")],
 )
 def test_a_name_that_cannot_be_given_is_refused(any_reactor: Reactor, name: str, why: str) -> None:
     with pytest.raises(CannotListenError, match=why):
         any_reactor.listenUNIXDatagram(name, Listener())
     assert not list(any_reactor.handles)
+
+
+def test_a_socket_for_which_there_is_no_descriptor_says_what_would_help(any_reactor: Reactor, path: str) -> None:
+    with short_of_descriptors(), pytest.raises(CannotListenError, match=rf"{path}: too many open files .*ulimit -n"):
+        any_reactor.listenUNIXDatagram(path, Listener())
 
 
 @pytest.mark.parametrize(("name", "error"), [(None, TypeError), (5, TypeError), ("", ValueError), ("a\0b", ValueError)])

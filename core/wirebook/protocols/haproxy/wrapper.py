@@ -15,7 +15,7 @@ from wirebook.failure import Failure
 from wirebook.interfaces import IStreamServerEndpoint
 from wirebook.logger import Logger
 from wirebook.policies import ProtocolWrapper, WrappingFactory
-from wirebook.protocol import connectionDone
+from wirebook.protocol import build_protocol, connectionDone
 from wirebook.protocols.haproxy.wire import InvalidProxyHeader, ProxyInfo, read_header
 
 _log = Logger()
@@ -61,7 +61,7 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
     def _connect(self, info: ProxyInfo, rest: bytes) -> None:
         self._stop_timer()
         self.info, self._header = info, b""
-        self.wrappedProtocol = self.factory.wrappedFactory.buildProtocol(info.source or self._addr)
+        self.wrappedProtocol = build_protocol(self.factory.wrappedFactory, info.source or self._addr)
         if self.wrappedProtocol is None:
             self.loseConnection()
             return

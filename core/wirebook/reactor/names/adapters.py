@@ -13,7 +13,7 @@ from wirebook.installed import the_reactor
 from wirebook.interfaces import IHostnameResolver, IReactorTime, IResolutionReceiver, IResolverSimple
 from wirebook.logger import report_failure
 from wirebook.reactor.names.spelling import idna_bytes, ip_address
-from wirebook.reactor.names.waiting import AddressCollector, HostResolution, limited
+from wirebook.reactor.names.waiting import AddressCollector, HostResolution, limited, waits
 from wirebook.turn import in_turn
 
 
@@ -34,11 +34,12 @@ class ComplexResolverSimplifier:
         Fails with `DNSLookupError`, also when it takes longer than the sum of `timeout` in seconds (when that is
         empty: as long as the resolver takes). Cancelling cancels the resolution.
         """
+        each = waits(timeout)
         collector = AddressCollector(name)
         self._nameResolver.resolveHostName(collector, name, 0, [IPv4Address])
         found: Deferred[Any] = collector.found.addCallback(lambda addresses: addresses[0].host)
-        if timeout and not found.called:
-            return limited(found, name, sum(timeout), self._clock or the_reactor())
+        if each and not found.called:
+            return limited(found, name, sum(each), self._clock or the_reactor())
         return found
 
 

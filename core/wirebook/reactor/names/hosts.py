@@ -10,7 +10,7 @@ from wirebook.deferred import Deferred
 from wirebook.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
 from wirebook.reactor.names.adapters import ComplexResolverSimplifier
 from wirebook.reactor.names.spelling import idna_bytes, ip_address
-from wirebook.reactor.names.waiting import HostResolution
+from wirebook.reactor.names.waiting import CHECK_SPELLING, HostResolution
 from wirebook.turn import in_turn
 
 
@@ -66,7 +66,7 @@ class HostsResolver:
                 resolutionReceiver, hostName, portNumber, addressTypes, transportSemantics
             )
         resolution = HostResolution(hostName)
-        resolution.reason = "" if addresses else f"it is not in {os.fspath(self.path)}"
+        resolution.reason = "" if addresses else f"it is not in {os.fspath(self.path)}; {CHECK_SPELLING}"
         resolutionReceiver.resolutionBegan(resolution)
         for address in addresses:
             if not resolution.cancelled and (addressTypes is None or type(address) in addressTypes):

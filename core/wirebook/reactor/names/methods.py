@@ -12,7 +12,7 @@ from wirebook.interfaces import IHostnameResolver, IResolverSimple
 from wirebook.reactor.names.adapters import ComplexResolverSimplifier, SimpleResolverComplexifier
 from wirebook.reactor.names.spelling import ip_address
 from wirebook.reactor.names.threaded import GAIResolver
-from wirebook.reactor.names.waiting import AddressCollector
+from wirebook.reactor.names.waiting import AddressCollector, waits
 from wirebook.turn import in_turn
 
 
@@ -56,18 +56,20 @@ class NameMethods:
         self._resolvers = ComplexResolverSimplifier(resolver, me), resolver
         return before
 
-    def resolve(self, name: str, timeout: Sequence[float] = (1, 3, 11, 45)) -> Deferred[str]:
+    def resolve(self, name: str, timeout: Sequence[float] | float = (1, 3, 11, 45)) -> Deferred[str]:
         """The first IPv4 address of the host `name`, as text; "0.0.0.0" for an empty name, a number as it is.
 
-        Fails with `DNSLookupError`, also when it takes longer than the sum of `timeout` in seconds.
+        Fails with `DNSLookupError`, also when it takes longer than `timeout` in seconds, or the sum of several. Raises
+        `TypeError` for what is no name, and `ValueError` for what is no timeout.
         """
         if not isinstance(name, str):
             raise TypeError(f"resolve() takes a host name as a str, not {name!r}")
+        each = waits(timeout)
         if not name:
             return succeed("0.0.0.0")
         if ip_address(name) is not None:
             return succeed(name)
-        return self.resolver.getHostByName(name, timeout)
+        return self.resolver.getHostByName(name, each)
 
     @in_turn
     def lookUp(self, host: str, port: int) -> Deferred[list[tuple[int, Any]]]:

@@ -15,7 +15,8 @@ def ip_address(host: str, port: int = 0, kind: TransportType = "TCP") -> IPAddre
     IPv6 may have a scope, ``fe80::1%eth0`` (RFC 4007, section 11).
     """
     try:
-        found = socket.getaddrinfo(host, port, type=SOCKET_TYPES[kind], flags=socket.AI_NUMERICHOST)
+        # As bytes: for text, Python would load its codec for names first, which fails when descriptors have run out.
+        found = socket.getaddrinfo(host.encode("ascii"), port, type=SOCKET_TYPES[kind], flags=socket.AI_NUMERICHOST)
     except (OSError, ValueError):
         return None
     return from_sockaddr(found[0][4], kind)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from wirebook.address import IPv4Address, IPv6Address, TransportType, from_sockaddr
 from wirebook.deferred import Deferred, fail, succeed
+from wirebook.error import describe
 from wirebook.failure import Failure
 from wirebook.interfaces import IReactorThreads, IReactorTime, IResolutionReceiver, IThreadPool
 from wirebook.logger import report_failure
 from wirebook.reactor.names.spelling import SOCKET_TYPES, idna_bytes, ip_address
-from wirebook.reactor.names.waiting import HostResolution, limited, unknown_host
+from wirebook.reactor.names.waiting import CHECK_SPELLING, HostResolution, limited, unknown_host, waits
 from wirebook.reactor.pool import PoolStoppedError, not_waited_for
 from wirebook.turn import in_turn
 
@@ -25,6 +27,8 @@ _FAMILIES = {
     frozenset([IPv6Address]): socket.AF_INET6,
     frozenset([IPv4Address, IPv6Address]): socket.AF_UNSPEC,
 }
+_NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+T = TypeVar("T")
 
 
 class GAIResolver:
@@ -72,14 +76,11 @@ class GAIResolver:
         return resolution
 
     def _begin(self, resolution: HostResolution, receiver: IResolutionReceiver, query: tuple[int, int, int]) -> None:
-        def ask() -> Iterable[Any]:
-            with not_waited_for():
-                return (self._getaddrinfo or socket.getaddrinfo)(_for_the_system(resolution.name), *query)
-
         def hand_over(succeeded: bool, result: Any) -> None:
             self._reactor.callFromThread(_deliver, resolution, receiver, result)
 
-        self._getThreadPool().callInThreadWithCallback(hand_over, ask)
+        asking = partial(_ask, self._getaddrinfo or socket.getaddrinfo, resolution.name, *query)
+        self._getThreadPool().callInThreadWithCallback(hand_over, asking)
 
 
 def _query(port: int, types: Sequence[type] | None, transport: str) -> tuple[int, int, int]:
@@ -91,8 +92,15 @@ def _query(port: int, types: Sequence[type] | None, transport: str) -> tuple[int
     return port, family, SOCKET_TYPES[transport]
 
 
-def _for_the_system(name: str) -> str:
-    return idna_bytes(name).decode("ascii")
+def _ask(function: Callable[..., T], name: str, *rest: Any) -> T:
+    """Ask the system, in a thread."""
+    with not_waited_for():
+        try:
+            return function(idna_bytes(name).decode("ascii"), *rest)
+        except socket.gaierror:
+            # When descriptors have run out it knows no name, for it cannot open its files. This says so.
+            with socket.socket():
+                raise
 
 
 def _deliver(resolution: HostResolution, receiver: IResolutionReceiver, result: Any) -> None:
@@ -110,11 +118,11 @@ def _deliver(resolution: HostResolution, receiver: IResolutionReceiver, result: 
 def _reason(failure: Failure, name: str) -> str:
     """Why the system does not know `name`; what is no such answer is reported."""
     error = failure.value
-    if isinstance(error, socket.gaierror):
-        return str(error.strerror)
     if not isinstance(error, (OSError, ValueError, PoolStoppedError)):
         report_failure(failure, f"looking up {name!r} raised")
-    return str(error)
+    reason = describe(error) if isinstance(error, OSError) else str(error)
+    misspelt = isinstance(error, ValueError) or getattr(error, "errno", None) in _NO_SUCH_NAME
+    return f"{reason}; {CHECK_SPELLING}" if misspelt else reason
 
 
 class _Clocked(IReactorThreads, IReactorTime, Protocol):
@@ -133,14 +141,11 @@ class ThreadedResolver:
         Fails with `DNSLookupError`, also when it takes longer than the sum of `timeout` in seconds (60 when it is
         empty). Cancelling forgets the answer.
         """
+        each = waits(timeout)
         number = ip_address(name)
         if number is not None:
             return succeed(number.host) if isinstance(number, IPv4Address) else fail(unknown_host(name, "it is IPv6"))
         found: Deferred[str] = Deferred(lambda _: None)
-
-        def ask() -> str:
-            with not_waited_for():
-                return socket.gethostbyname(_for_the_system(name))
 
         def hand_over(succeeded: bool, result: Any) -> None:
             self.reactor.callFromThread(deliver, result)
@@ -151,5 +156,5 @@ class ThreadedResolver:
             if not found.called:
                 found.callback(result)
 
-        self.reactor.getThreadPool().callInThreadWithCallback(hand_over, ask)
-        return limited(found, name, sum(timeout) if timeout else 60, self.reactor)
+        self.reactor.getThreadPool().callInThreadWithCallback(hand_over, _ask, socket.gethostbyname, name)
+        return limited(found, name, sum(each) if each else 60, self.reactor)

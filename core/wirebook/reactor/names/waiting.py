@@ -9,14 +9,22 @@ from wirebook.address import IPAddress, IPv4Address, IPv6Address
 from wirebook.deferred import Deferred
 from wirebook.error import DNSLookupError
 from wirebook.failure import Failure
+from wirebook.reactor.timers import check_delay
 from wirebook.turn import in_turn
 
 if TYPE_CHECKING:
     from wirebook.interfaces import IHostResolution, IReactorTime
 
 
+# What helps when a name has no address.
+CHECK_SPELLING = "check its spelling"
+
+
 class HostResolution:
-    """A lookup under way: ``name`` is the host's, ``reason`` says why there is no address ("" while unknown)."""
+    """A lookup under way: ``name`` is the host's, ``reason`` says why there is no address ("" while unknown).
+
+    A reason has in it what helps, as far as that is known.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -60,7 +68,7 @@ class AddressCollector:
         if self.addresses:
             self.found.callback(self.addresses)
         else:
-            self.found.errback(unknown_host(self.name, getattr(self.resolution, "reason", "")))
+            self.found.errback(unresolved(self.name, self.resolution))
 
     def _cancel(self, _: Deferred[Any]) -> None:
         stop_resolution(self.resolution)
@@ -74,9 +82,25 @@ def stop_resolution(resolution: IHostResolution | None) -> None:
             resolution.cancel()
 
 
-def unknown_host(name: str, reason: str = "") -> DNSLookupError:
-    """The error for a host name without an address, with the resolver's own reason."""
-    return DNSLookupError(f"the host name {name!r} does not resolve ({reason or 'no address'}): check its spelling")
+def unknown_host(name: str, reason: str) -> DNSLookupError:
+    """The error for a host name without an address, for this reason."""
+    return DNSLookupError(f"the host name {name!r} does not resolve: {reason}")
+
+
+def unresolved(name: str, resolution: IHostResolution | None) -> DNSLookupError:
+    """The error for a host name that `resolution` found no address for; with its ``reason``, if it has one."""
+    return unknown_host(name, getattr(resolution, "reason", "") or f"it has no address; {CHECK_SPELLING}")
+
+
+def waits(timeout: Any) -> tuple[float, ...]:
+    """A lookup's timeouts, in seconds; none when `timeout` is empty or None. `ValueError` for what are none."""
+    try:
+        each = (timeout,) if isinstance(timeout, int | float) else tuple(timeout or ())
+        return tuple(map(check_delay, each))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"a lookup's timeout is a number of seconds, or several that are added, like (1, 3), not {timeout!r}"
+        ) from None
 
 
 def limited(found: Deferred[str], name: str, seconds: float, clock: IReactorTime) -> Deferred[str]:

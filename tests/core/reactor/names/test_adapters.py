@@ -72,7 +72,7 @@ def test_the_first_address_of_several() -> None:
 
 def test_none_of_none_fails() -> None:
     error = error_of(ComplexResolverSimplifier(Answering([])).getHostByName("some.example"), DNSLookupError)
-    assert "'some.example' does not resolve (no address)" in str(error)
+    assert "'some.example' does not resolve: it has no address; check its spelling" in str(error)
 
 
 def test_it_may_take_the_sum_of_the_timeouts() -> None:

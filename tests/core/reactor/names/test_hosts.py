@@ -62,7 +62,7 @@ def test_one_address_is_the_first_one(hosts: Path) -> None:
 
 def test_a_name_that_is_not_there_is_named_with_the_file(hosts: Path) -> None:
     error = error_of(HostsResolver(hosts).getHostByName("three"), DNSLookupError)
-    assert f"'three' does not resolve (it is not in {hosts})" in str(error)
+    assert f"'three' does not resolve: it is not in {hosts}; check its spelling" in str(error)
 
 
 def test_names_that_are_not_there_go_elsewhere(hosts: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -69,6 +72,41 @@ def test_resolving_may_take_the_sum_of_the_timeouts(reactor: Reactor) -> None:
         reactor.resolve("slow.example", (0.01, 0.02)).wait(PATIENCE)
 
 
+def test_one_number_is_a_timeout(reactor: Reactor) -> None:
+    reactor.installNameResolver(Waiting())
+    with pytest.raises(DNSLookupError, match=r"within 0\.02 s"):
+        reactor.resolve("slow.example", 0.02).wait(PATIENCE)
+
+
+def test_a_resolver_is_given_one_number_as_a_sequence(reactor: Reactor) -> None:
+    class Listening:
+        def getHostByName(self, name: str, timeout: Any = ()) -> Deferred[str]:
+            return succeed(repr(timeout))
+
+    reactor.installResolver(Listening())
+    assert outcome(reactor.resolve("some.example", timeout=5)) == "(5,)"
+    assert outcome(reactor.resolve("some.example", timeout=[1, 2])) == "(1, 2)"
+
+
+@pytest.mark.parametrize("timeout", [-1, "5", (1, "x"), object(), float("nan")])
+def test_what_is_no_timeout_is_refused(reactor: Reactor, timeout: Any) -> None:
+    with pytest.raises(ValueError, match=r"a lookup's timeout is a number of seconds, or several .* not "):
+        reactor.resolve("some.example", timeout)
+
+
+def test_a_number_is_known_without_descriptors() -> None:
+    program = """
+        import os, resource
+        from wirebook.reactor.names import ip_address
+        used = max(map(int, os.listdir("/dev/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used, used))
+        print(ip_address("127.0.0.1"))
+    """
+    # A Python of its own: what it loads when it first reads an address would be loaded here already.
+    done = subprocess.run([sys.executable, "-c", dedent(program)], capture_output=True, text=True, check=True)
+    assert done.stdout == "127.0.0.1:0\n"
+
+
 def test_a_number_is_looked_up_at_once(reactor: Reactor) -> None:
     assert outcome(reactor.lookUp("192.0.2.1", 80)) == [(socket.AF_INET, ("192.0.2.1", 80))]
     assert outcome(reactor.lookUp("::1", 80)) == [(socket.AF_INET6, ("::1", 80, 0, 0))]
@@ -81,7 +119,7 @@ def test_version_four_comes_before_version_six(reactor: Reactor) -> None:
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 70, "nul\0"])
 def test_a_name_that_does_not_resolve_says_so(reactor: Reactor, host: str) -> None:
-    with pytest.raises(DNSLookupError, match=r"does not resolve \(.+\): check its spelling"):
+    with pytest.raises(DNSLookupError, match=r"does not resolve: .+; check its spelling"):
         reactor.lookUp(host, 80).wait(PATIENCE)
 
 

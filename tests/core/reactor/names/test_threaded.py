@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Reports, eventually
 from tests.core.deferred_kit import cell, error_of, in_cell, outcome
-from tests.core.net_kit import PATIENCE
+from tests.core.net_kit import PATIENCE, short_of_descriptors
 from tests.core.reactor.names.resolvers import Receiver
 from wirebook.address import IPv4Address, IPv6Address
 from wirebook.deferred import CancelledError
@@ -126,7 +126,7 @@ def test_a_name_that_does_not_exist_has_no_address_and_a_reason(reactor: Reactor
     receiver = lookup(reactor, answering(socket.gaierror(-2, "Name or service not known")), "nowhere.example")
     assert eventually(lambda: receiver.completed, PATIENCE)
     assert receiver.addresses == []
-    assert receiver.began.reason == "Name or service not known"
+    assert receiver.began.reason == "Name or service not known; check its spelling"
 
 
 def test_an_error_that_is_no_answer_is_reported(reactor: Reactor, reported: Reports) -> None:
@@ -239,6 +239,22 @@ def test_a_lookup_that_comes_to_a_stopped_pool_is_not_made(reactor: Reactor, mon
     assert "was stopped" in receiver.began.reason
 
 
+@pytest.mark.parametrize("name", ["localhost", "nowhere.invalid"])
+def test_without_descriptors_it_is_not_the_name_that_is_wrong(reactor: Reactor, name: str) -> None:
+    with short_of_descriptors(), pytest.raises(DNSLookupError, match="does not resolve: too many open files") as raised:
+        reactor.resolve(name).wait(PATIENCE)
+    assert "ulimit -n" in str(raised.value)
+    assert "spelling" not in str(raised.value)
+
+
+def test_a_name_server_that_does_not_answer_is_no_misspelling(reactor: Reactor) -> None:
+    system = System(socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"))
+    system.go_on.set()
+    receiver = lookup(reactor, system, "some.example")
+    assert eventually(lambda: receiver.completed, PATIENCE)
+    assert receiver.began.reason == "Temporary failure in name resolution"
+
+
 # --- one address ------------------------------------------------------------------------------------------
 
 
@@ -252,7 +268,7 @@ def test_a_number_is_its_own_address(reactor: Reactor) -> None:
 
 
 def test_a_name_without_an_address_is_named(reactor: Reactor) -> None:
-    with pytest.raises(DNSLookupError, match=r"'nowhere\.invalid' does not resolve \(.+\): check its spelling"):
+    with pytest.raises(DNSLookupError, match=r"'nowhere\.invalid' does not resolve: .+; check its spelling"):
         ThreadedResolver(reactor).getHostByName("nowhere.invalid").wait(PATIENCE)
 
 
