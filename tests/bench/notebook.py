@@ -22,8 +22,8 @@ from jupyter_client.manager import KernelManager
 from tests.bench.children import ENVIRONMENT, SERVER_CORES, ChildError
 
 BYTECODE = Path(__file__).parents[2] / "build" / "bench" / "bytecode"
-# With a history of its own: other kernels lock the user's, which is not for thousands of these cells anyway.
-PROFILE = BYTECODE.with_name("ipython")
+# IPython's history is the user's, and thousands of these cells are not for it; other kernels may lock it, too.
+NO_HISTORY = "--HistoryManager.enabled=False"
 READY_SECONDS = 60.0
 CELL_SECONDS = 60.0
 DELTA_SECONDS = 10.0
@@ -36,7 +36,8 @@ class OneKernelSpec(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The kernel of `module`, run by this interpreter."""
-        return KernelSpec(argv=[sys.executable, "-m", self.module, "-f", "{connection_file}"], display_name=kernel_name)
+        command = [sys.executable, "-m", self.module, "-f", "{connection_file}", NO_HISTORY]
+        return KernelSpec(argv=command, display_name=kernel_name)
 
 
 @contextmanager
@@ -68,8 +69,7 @@ class Notebook:
         self.manager = KernelManager(kernel_name=module, kernel_spec_manager=specs)
         started = time.perf_counter()
         with on_server_cores():
-            environment = {**compiled_code(), **ENVIRONMENT, "IPYTHONDIR": str(PROFILE)}
-            self.manager.start_kernel(env=environment, stderr=subprocess.DEVNULL)
+            self.manager.start_kernel(env={**compiled_code(), **ENVIRONMENT}, stderr=subprocess.DEVNULL)
         self._client = self._open()
         try:
             self.run("pass")

@@ -40,7 +40,10 @@ WARM_UP, WARM_UP_SHARE = 60.0, 1 / 3
 MOST_PROBLEMS = 10  # after which it has failed
 SAMPLES = 10  # at either end of what is compared
 
+# In other modes IPython parses every file that a traceback leads through, and keeps its tree: megabytes, and an
+# interrupt leads through another file at any time.
 BEGIN = """
+%xmode Plain
 %reactor watchdog 15
 from wirebook import Deferred, Factory, Protocol, reactor
 class Echo(Protocol):
@@ -49,6 +52,7 @@ class Echo(Protocol):
 port = reactor.listenTCP(0, Factory.forProtocol(Echo), backlog=1024)
 tick = 0
 """
+BEGUN = "Exception reporting mode: Plain\nThe watchdog is on: what takes over 15 s is reported.\n"
 DEFINE = """
 class Side(Protocol):
     def dataReceived(self, data):
@@ -67,14 +71,16 @@ tick += 1
 d = Deferred(); reactor.callLater(0.01, d.callback, tick)
 print("awaited", await d)
 """
-# IPython keeps the source, the output and the traceback of every cell, a kilobyte or more. That is not our growth, nor
-# is garbage, nor what the allocator keeps of a moment in which there was much to do.
+# IPython keeps the source, the output and the traceback of every cell, a kilobyte or more, and ipykernel a digest of
+# every message. That is not our growth, nor is garbage, nor what the allocator keeps of a moment with much to do.
 FORGET = """
 import contextlib, ctypes, gc, io
 with contextlib.redirect_stdout(io.StringIO()):
     get_ipython().run_line_magic("reset", "-f in out")
-get_ipython().history_manager.outputs.clear()
-get_ipython().history_manager.exceptions.clear()
+history = get_ipython().history_manager
+for kept in history.outputs, history.exceptions, history.db_input_cache, get_ipython().kernel.session.digest_history:
+    kept.clear()
+del history.input_hist_raw[1:]
 gc.collect()
 trimmed = getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
 """
@@ -257,7 +263,7 @@ class Soak:
 
     def begin(self) -> int:
         """Start the server that is under load; its port."""
-        self.cells.run("begin", BEGIN, "The watchdog is on: what takes over 15 s is reported.\n")
+        self.cells.run("begin", BEGIN, BEGUN)
         self.cells.run("define", DEFINE)
         self.cells.settle()
         return int(self._notebook.run("", "port.getHost().port"))
