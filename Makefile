@@ -16,6 +16,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 PYTHON ?= python3
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+# The tests of a file share kernels, servers and browsers, so they stay in one process.
+IN_PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 help: ## list these commands
 	@echo "usage: make COMMAND"
@@ -32,7 +34,7 @@ test: $(VENV)/.test ## check format, style and types, then run every test (optio
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
 
 bench: $(VENV)/.bench ## measure Wirebook beside asyncio, uvloop and Twisted
 	$(BIN)/python -m tools.system_packages cc
