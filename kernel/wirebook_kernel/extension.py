@@ -15,12 +15,13 @@ from wirebook_kernel.comms import keep_on_subshells
 from wirebook_kernel.ending import guard_end, shut_down, unguard_end
 from wirebook_kernel.floods import Floods
 from wirebook_kernel.held import HeldErrors
-from wirebook_kernel.interrupts import guard_cell
+from wirebook_kernel.interrupts import guard_cell, guard_idle
 from wirebook_kernel.live import LiveClasses
 from wirebook_kernel.magics import ReactorMagics
 from wirebook_kernel.ownership import close_earlier_runs, strip_keep
 from wirebook_kernel.reports import CellReporter
 from wirebook_kernel.sharing import quicken_reactor, soften_cells
+from wirebook_kernel.tripwire import enlist_thread
 from wirebook_kernel.watchdog import show_in_cell, watchdog
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Extension:
         """Start the reactor and let the shell know it."""
         shell = self._shell
         reactor.runInThread()
-        reactor.callFromThread(quicken_reactor)
+        reactor.hosting.prepare_threads(prepare_reactor)
         watchdog.place = self._place
         watchdog.show = self._floods.exempt(show_in_cell)
         watchdog.start()
@@ -66,6 +67,7 @@ class Extension:
         atexit.register(shut_down)
         guard_end()
         guard_cell()
+        guard_idle(getattr(shell, "kernel", None))
         self._cells.join()
         watchdog.note_cell()
 
@@ -105,6 +107,12 @@ class Extension:
         """A line of code, as IPython's tracebacks name it."""
         name = self._shell.compile.format_code_name(file)
         return f"{f'{name[0]} {name[1]}' if name else file}, line {line}"
+
+
+def prepare_reactor() -> None:
+    """On a thread that the reactor runs in: see `quicken_reactor` and `enlist_thread`."""
+    quicken_reactor()
+    enlist_thread()
 
 
 def guard(info: object) -> None:

@@ -4,6 +4,11 @@ SIGINT is handled on the main thread, between any two bytecodes of whatever runs
 that is what the user wants. In the middle of the framework it would leave a half-changed structure behind,
 so while the main thread holds the turn and framework code is at work, the interrupt is noted and raised when
 the turn ends. A user's callback in the turn stays interruptible: its frame is the innermost one that counts.
+
+The running cell is meant. Where it waits for the reactor (for the turn, a Deferred, the end of `run`), or where no
+cell runs, a callback that keeps the reactor is in the way, so that one is interrupted too. A signal handler cannot
+see to that; it rings a bell, and the watchdog does it (see `Interruption`), once it has found that the turn is really
+kept by something and not just changing hands.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import threading
 from _thread import allocate_lock, get_ident
 from collections import deque
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -30,6 +35,7 @@ class Bell:
     """Wakes the watchdog, also from a signal handler: each method is safe wherever it interrupts whom."""
 
     def __init__(self) -> None:
+        self._pressed = False
         self._silence = allocate_lock()
         self._silence.acquire()
 
@@ -40,9 +46,19 @@ class Bell:
         except RuntimeError:
             """It rings already."""
 
+    def press(self) -> None:
+        """Ring because of the stop button: what keeps the turn is to be interrupted."""
+        self._pressed = True
+        self.ring()
+
     def wait(self, seconds: float) -> None:
         """Wait until it rings, `seconds` at most; -1 is for ever."""
         self._silence.acquire(timeout=seconds)
+
+    def take_press(self) -> bool:
+        """Whether the stop button was pressed since this was asked last."""
+        pressed, self._pressed = self._pressed, False
+        return pressed
 
 
 bell: Final = Bell()
@@ -59,19 +75,36 @@ def guard_cell() -> None:
         signal.signal(signal.SIGINT, interrupt)
 
 
+def guard_idle(kernel: Any) -> None:
+    """Let the stop button reach callbacks while `kernel` runs no cell, where ipykernel ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt_idle)
+    elif getattr(kernel, "saved_sigint_handler", None) is signal.SIG_IGN:
+        # In a cell: this is what is put back at its end.
+        kernel.saved_sigint_handler = interrupt_idle
+
+
 def interrupt(signum: int, frame: FrameType | None) -> None:
     """The SIGINT handler of cells: raise KeyboardInterrupt now, or when the framework has done what it is at."""
-    if _would_drop(frame):
+    if would_drop(frame):
         _dropped.append(signum)
         bell.ring()
         return
     held = turn.owner == get_ident()
     inside = in_framework(frame)
+    if inside:
+        bell.press()
     if held and (inside or _in_callback(frame)):
         # In a callback the exception goes to its Deferred or is reported: the cell has to hear of it too.
         turn.hold_interrupt()
     if not (held and inside):
         raise KeyboardInterrupt
+
+
+def interrupt_idle(signum: int, frame: FrameType | None) -> None:
+    """The SIGINT handler while no cell runs: it is for a callback that keeps the reactor, if there is one."""
+    bell.press()
 
 
 def press_again() -> None:
@@ -80,7 +113,8 @@ def press_again() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, _dropped.pop())
 
 
-def _would_drop(frame: FrameType | None) -> bool:
+def would_drop(frame: FrameType | None) -> bool:
+    """Whether an exception in `frame` would be dropped by the interpreter, which is freeing an object there."""
     for each in outwards(frame):
         if each.f_code is _RUN_CODE:
             return False

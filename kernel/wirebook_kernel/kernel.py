@@ -16,7 +16,7 @@ from ipykernel.ipkernel import IPythonKernel
 from wirebook import reactor
 from wirebook_kernel.comms import ViewMessage, message_to_view
 from wirebook_kernel.ending import shut_down
-from wirebook_kernel.interrupts import interrupt, runs_cell_code
+from wirebook_kernel.interrupts import bell, interrupt, runs_cell_code
 
 VOCABULARY = {"text": "Networking API (Twisted's names)", "url": "https://docs.twisted.org/en/stable/core/howto/"}
 
@@ -81,7 +81,8 @@ class WirebookKernel(IPythonKernel):
         """Let SIGINT end a cell that awaits.
 
         ipykernel's own way wakes the loop too late: Tornado's add_callback from a signal handler does not
-        end the wait in the selector. A cell that is computing gets a KeyboardInterrupt, as any cell does.
+        end the wait in the selector. A cell that is computing gets a KeyboardInterrupt, as any cell does. What it
+        awaits may be up to a callback that keeps the reactor, and cancelling takes the turn: so that one is ended too.
         """
         loop = asyncio.get_running_loop()
 
@@ -89,6 +90,7 @@ class WirebookKernel(IPythonKernel):
             if runs_cell_code(frame):
                 interrupt(number, frame)
             else:
+                bell.press()
                 loop.call_soon_threadsafe(future.cancel)
 
         before = signal.signal(signal.SIGINT, handle)

@@ -1,4 +1,4 @@
-"""The watchdog: what keeps the reactor is named while it lasts.
+"""The watchdog: what keeps the reactor is named while it lasts, and interrupted when the stop button says so.
 
 Nothing can arrive and nothing can be called while one callback has the turn. When that takes over a second, the
 cell that the callback belongs to is told: which callback, on which line, for how long, how much waits, and what to
@@ -28,6 +28,7 @@ from wirebook.reactor.backlog import Backlog, backlog
 from wirebook.reactor.loop import ReactorBase
 from wirebook.turn import turn
 from wirebook_kernel.frames import Position, position_of
+from wirebook_kernel.hogs import Interruption
 from wirebook_kernel.html import card, counted
 from wirebook_kernel.interrupts import bell, press_again
 
@@ -165,11 +166,13 @@ class Watchdog:
         while not self._ended:
             bell.wait(-1 if self._limit is None else self._limit * LOOKING)
             press_again()
+            pressed = bell.take_press()
             if turn.owner and not self._ended:
-                self._stand_in_line()
+                with Interruption(pressed) as interruption:
+                    self._stand_in_line(interruption)
 
-    def _stand_in_line(self) -> None:
-        """Wait until the turn comes; meanwhile report what keeps it."""
+    def _stand_in_line(self, interruption: Interruption) -> None:
+        """Wait until the turn comes; meanwhile report what keeps it, and interrupt that if the user wants it."""
         began = time.monotonic()
         # It began at some time since the last look.
         unseen = 0.0 if self._limit is None else self._limit * LOOKING / 2
@@ -177,6 +180,7 @@ class Watchdog:
         stall, update = None, None
         while not turn.comes_within(SLICE) and not self._ended:
             press_again()
+            interruption.urge()
             kept = time.monotonic() - began
             if stall is None and self._limit is not None and kept >= self._limit:
                 stall = self._describe(seen, kept)

@@ -1,22 +1,25 @@
 """A program that interrupts itself at random points under load, and then looks whether everything is whole.
 
-``interrupting.py N`` presses the stop button N times while the main thread uses the framework as a cell does.
+``interrupting.py cell N`` presses the stop button N times while the main thread uses the framework as a cell does;
+``interrupting.py callbacks N`` does it N times while callbacks keep the reactor, in all kinds of ways.
 """
 
 from __future__ import annotations
 
 import random
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from wirebook import ClientFactory, Deferred, Factory, Protocol, reactor
+from wirebook import ClientFactory, Deferred, Factory, Failure, Protocol, ensureDeferred, reactor
 from wirebook.logger import log
 from wirebook.turn import turn
-from wirebook_kernel import interrupts, watchdog
+from wirebook_kernel import hogs, interrupts, watchdog
+from wirebook_kernel.tripwire import enlist_thread
 
 PATIENCE = 10.0
 CLIENTS = 10
@@ -56,15 +59,26 @@ class Counter(Protocol):
             self.ask()
 
 
+class Again(ClientFactory):
+    """Connects again when its callback was what kept the reactor."""
+
+    protocol = Counter
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        """Begin anew."""
+        connector.connect()
+
+
 def begin() -> None:
     """Put the reactor under load, and set the scene as a kernel does."""
     sys.setswitchinterval(0.00001)
     log.propagate = False
     log.disabled = True
     reactor.runInThread()
+    reactor.hosting.prepare_threads(enlist_thread)
     port = reactor.listenTCP(0, Factory.forProtocol(Echo))
     for _ in range(CLIENTS):
-        reactor.connectTCP("127.0.0.1", port.getHost().port, ClientFactory.forProtocol(Counter))
+        reactor.connectTCP("127.0.0.1", port.getHost().port, Again())
     watchdog.watchdog.limit = None
     watchdog.watchdog.start()
 
@@ -156,7 +170,96 @@ def interrupt_cell(times: int) -> dict[str, Any]:
     return {"caught": presser.caught}
 
 
+# --- callbacks ---------------------------------------------------------------------------------------
+
+
+def compute(ended: float) -> None:
+    """Use the processor."""
+    while time.monotonic() < ended:
+        """Nothing else."""
+
+
+def call(ended: float) -> None:
+    """Use the framework."""
+    while time.monotonic() < ended:
+        reactor.callLater(60, print).cancel()
+        deferred: Deferred[str] = Deferred()
+        deferred.addCallback(len).addErrback(lambda failure: None)
+        deferred.callback("")
+
+
+def mix(ended: float) -> None:
+    """Compute and block in turn."""
+    while time.monotonic() < ended:
+        time.sleep(rng.random() * 0.002)
+        compute(time.monotonic() + rng.random() * 0.002)
+
+
+def sleep(ended: float) -> None:
+    """Block in one call."""
+    time.sleep(max(0.0, ended - time.monotonic()))
+
+
+def receive(ended: float) -> None:
+    """Wait for a byte that never comes."""
+    here, there = socket.socketpair()
+    with here, there:
+        here.settimeout(max(0.001, ended - time.monotonic()))
+        try:
+            here.recv(1)
+        except TimeoutError:
+            """As was to be expected."""
+
+
+class Outcomes:
+    """How callbacks have ended."""
+
+    def __init__(self) -> None:
+        self.ended = self.interrupted = self.blocks = 0
+
+    def start(self, hog: Callable[[float], object], seconds: float) -> None:
+        """Have `hog` called: as a step of a Deferred, or in a coroutine."""
+
+        def run(_: object) -> None:
+            self.blocks += 1
+            try:
+                hog(time.monotonic() + seconds)
+            finally:
+                self.blocks -= 1
+
+        async def in_coroutine(_: object) -> None:
+            run(_)
+
+        deferred: Deferred[Any] = Deferred()
+        deferred.addCallback(run if rng.random() < 0.5 else lambda _: ensureDeferred(in_coroutine(_)))
+        # The second, should it be the first that is interrupted.
+        deferred.addBoth(self.note).addErrback(self.note)
+        reactor.callLater(0, deferred.callback, None)
+
+    def note(self, result: object) -> None:
+        """Count one."""
+        assert result is None or (isinstance(result, Failure) and result.check(KeyboardInterrupt)), result
+        self.interrupted += result is not None
+        self.ended += 1
+
+
+HOGS = [compute, call, mix, sleep, receive]
+PAUSE = 0.002
+
+
+def interrupt_callbacks(times: int) -> dict[str, Any]:
+    """Press the button while callbacks keep the reactor, which here takes milliseconds and no tenth of a second."""
+    watchdog.SLICE = hogs.KEPT = PAUSE  # type: ignore[misc]
+    outcomes = Outcomes()
+    for number in range(times):
+        outcomes.start(rng.choice(HOGS), PAUSE * (2 + rng.random() * 6))
+        time.sleep(rng.random() * 2 * PAUSE)
+        interrupts.bell.press()
+        until(lambda number=number: outcomes.ended > number)  # type: ignore[misc]
+    return {"interrupted": outcomes.interrupted, "blocks": outcomes.blocks}
+
+
 if __name__ == "__main__":
     begin()
-    found = interrupt_cell(int(sys.argv[1]))
+    found = {"cell": interrupt_cell, "callbacks": interrupt_callbacks}[sys.argv[1]](int(sys.argv[2]))
     print({**found, **end()})  # noqa: T201

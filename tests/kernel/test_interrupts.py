@@ -8,21 +8,32 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import indent
 from types import FrameType, SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from tests.conftest import eventually
 from tests.kernel.conftest import ECHO
 from tests.kernel.kit import Notebook, Run
 from wirebook.turn import Turn, turn
-from wirebook_kernel.interrupts import guard_cell, interrupt, runs_cell_code
+from wirebook_kernel.interrupts import (
+    bell,
+    guard_cell,
+    guard_idle,
+    interrupt,
+    interrupt_idle,
+    press_again,
+    runs_cell_code,
+)
 
-# What the stop button may take at most; it takes milliseconds.
-AT_ONCE = 2.0
+# What the stop button may take at most, on a machine that has much else to do; it takes milliseconds.
+AT_ONCE = 5.0
 
 
 HERE = "print('here', flush=True)\n"
@@ -120,6 +131,126 @@ def test_the_stop_button_leaves_the_framework_whole_wherever_it_hits(notebook: N
     assert notebook.value("len(reactor.handles)") == 0
 
 
+# --- callbacks that keep the reactor -------------------------------------------------------------------
+
+HOGS = {
+    "an endless loop": "while True: pass",
+    "an endless loop of calls into the framework": "while True: reactor.callLater(60, print).cancel()",
+    "a call that sleeps": "time.sleep(60)",
+    "a call that receives nothing": "pair[0].recv(1)",
+}
+STUCK = """
+import sys, threading
+from contextvars import copy_context
+pair = socket.socketpair()
+stuck = threading.Event()
+def hog():
+    stuck.set()
+    try:
+        {}
+    finally:
+        print('left', flush=True)
+reactor.callLater(0, hog)
+stuck.wait();
+"""
+# Says so from another thread, once the cell stands in a call of the framework.
+WAITING = """
+from traceback import walk_stack
+def tell(cell):
+    core = wirebook.__path__[0] + "/"
+    while not any(frame.f_code.co_filename.startswith(core) for frame, _ in walk_stack(sys._current_frames()[cell])):
+        time.sleep(0.001)
+    print('here', flush=True)
+threading.Thread(target=copy_context().run, args=(tell, threading.get_ident())).start()
+"""
+WAITS = {
+    "the turn": "with reactor.turn(): pass",
+    "a call of the framework": "reactor.listenTCP(0, Factory())",
+    "a Deferred, in plain code": "Deferred().wait()",
+    "the end of run": "reactor.run()",
+    "a Deferred": "await Deferred()",
+}
+
+
+@pytest.mark.parametrize("what", HOGS)
+def test_the_stop_button_frees_an_idle_kernel_from_a_callback_in(what: str, notebook: Notebook) -> None:
+    notebook.run(STUCK.format(HOGS[what]))
+    pressed = time.monotonic()
+    notebook.interrupt()
+    assert notebook.run(ALIVE).result == {"text/plain": "'alive'"}
+    assert time.monotonic() - pressed < AT_ONCE
+
+
+@pytest.mark.parametrize("hog", HOGS)
+@pytest.mark.parametrize("what", WAITS)
+def test_the_stop_button_ends_a_callback_and_the_cell_that_waits_for(what: str, hog: str, notebook: Notebook) -> None:
+    notebook.run("""
+class Echo(Protocol):
+    def dataReceived(self, data):
+        self.transport.write(data)
+port = reactor.listenTCP(0, Factory.forProtocol(Echo));
+""")
+    run = stop(notebook, STUCK.format(HOGS[hog]) + WAITING + WAITS[what])
+    assert run.error.startswith(("KeyboardInterrupt", "CancelledError"))
+    assert notebook.run(ALIVE).result == {"text/plain": "'alive'"}
+    asked = "client = socket.create_connection(('127.0.0.1', port.getHost().port)); client.send(b'x'); client.recv(1)"
+    assert notebook.run(asked).result == {"text/plain": "b'x'"}
+
+
+@pytest.mark.parametrize("hog", HOGS)
+def test_the_stop_button_ends_an_await_during_which_a_callback_came_to_keep_the_reactor(
+    hog: str, notebook: Notebook
+) -> None:
+    later = STUCK.format(HOGS[hog]).replace("callLater(0, hog)", "callLater(0.1, hog)").replace("stuck.wait();", "")
+    run = stop(notebook, later.replace("stuck.set()", "print('here', flush=True)") + "await Deferred()")
+    assert run.error.startswith("CancelledError")
+    assert notebook.run(ALIVE).result == {"text/plain": "'alive'"}
+
+
+@pytest.mark.parametrize("what", ["an endless loop", "a call that receives nothing"])
+def test_the_callback_gets_a_keyboard_interrupt_which_its_cell_shows_once(what: str, notebook: Notebook) -> None:
+    run = notebook.run(STUCK.format(HOGS[what]))
+    notebook.interrupt()
+    notebook.run(ALIVE)
+    notebook.run("pair[1].send(b'x');")
+    run.wait(lambda run: "KeyboardInterrupt" in run.stderr.rpartition("raised: hog")[2])
+    notebook.run(ALIVE)
+    notebook.drain()
+    assert run.stdout == "left\n"
+    assert run.stderr.count("a timer raised: hog") == 1
+    left_behind = "pair[0].recv() cannot be interrupted before it returns; the reactor goes on without it"
+    assert (left_behind in run.stderr) == (what == "a call that receives nothing")
+
+
+def test_the_interrupt_of_a_callback_is_a_failure_of_its_deferred(notebook: Notebook) -> None:
+    fired = "d = Deferred().addCallback(lambda _: hog())\nreactor.callLater(0, d.callback, None)"
+    notebook.run(STUCK.format(HOGS["an endless loop"]).replace("reactor.callLater(0, hog)", fired))
+    notebook.interrupt()
+    assert notebook.run("d.wait()").error.startswith("KeyboardInterrupt")
+
+
+def test_the_button_may_be_pressed_again_and_again(notebook: Notebook) -> None:
+    for _ in range(5):
+        for what in HOGS:
+            notebook.run(STUCK.format(HOGS[what]))
+            notebook.interrupt()
+            assert notebook.run(ALIVE).result == {"text/plain": "'alive'"}
+
+
+def test_the_stop_button_in_an_idle_kernel_does_nothing_to_a_reactor_at_work(notebook: Notebook) -> None:
+    run = notebook.run("""
+def again(left):
+    if left: reactor.callLater(0, again, left - 1)
+    else: print("all")
+again(3000);
+""")
+    for _ in range(5):
+        notebook.interrupt()
+        notebook.drain()
+    run.wait(lambda run: run.stdout == "all\n")
+    assert run.stderr == ""
+
+
 def test_a_cell_that_is_busy_by_itself_is_stopped_alone(notebook: Notebook) -> None:
     notebook.run(
         "hogged = Deferred()\ndef hog():\n    time.sleep(1)\n    hogged.callback('whole')\nreactor.callLater(0, hog);"
@@ -139,9 +270,9 @@ def test_a_callback_in_a_cells_own_thread_does_not_keep_the_stop_button_from_the
 STRESS = Path(__file__).with_name("interrupting.py")
 
 
-def stress(times: int) -> dict[str, Any]:
+def stress(what: str, times: int) -> dict[str, Any]:
     """What `interrupting.py` says of a process of its own."""
-    command = [sys.executable, str(STRESS), str(times)]
+    command = [sys.executable, str(STRESS), what, str(times)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -152,8 +283,15 @@ WHOLE = {"turn": (0, 0, 0), "timers": True, "descriptors": True, "threads": 1, "
 
 
 def test_a_thousand_interrupts_of_a_cell_leave_everything_whole() -> None:
-    found = stress(1000)
+    found = stress("cell", 1000)
     assert found.pop("caught") == 1000, "each press of the button ended one run of the cell"
+    assert found == WHOLE
+
+
+def test_a_thousand_interrupts_of_callbacks_leave_everything_whole() -> None:
+    found = stress("callbacks", 1000)
+    assert found.pop("interrupted") > 100, "some are over before"
+    assert found.pop("blocks") == 0, "no finally is left out"
     assert found == WHOLE
 
 
@@ -225,6 +363,55 @@ def test_an_interrupt_outside_the_turn_is_raised(held: list[str]) -> None:
     assert held == []
 
 
+def test_what_keeps_the_turn_is_asked_for_only_where_a_cell_waits_for_the_framework() -> None:
+    bell.take_press()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(signal.SIGINT, USER)
+    assert not bell.take_press()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(signal.SIGINT, CORE)
+    assert bell.take_press()
+    interrupt_idle(signal.SIGINT, None)
+    assert bell.take_press()
+
+
+class Freed:
+    """Presses the stop button while it is freed."""
+
+    def __del__(self) -> None:
+        interrupt(signal.SIGINT, sys._getframe())
+
+
+class Members:
+    """What a WeakSet keeps its references in: the stop button is pressed while one is taken out."""
+
+    def discard(self, reference: object) -> None:
+        interrupt(signal.SIGINT, sys._getframe())
+
+
+def free_a_member_of_a_weak_set() -> None:
+    member = Members()
+    weak: Any = WeakSet([member])
+    references, weak.data = weak.data, Members()
+    del member
+    assert not any(reference() for reference in references)
+
+
+@pytest.mark.parametrize("free", [Freed, free_a_member_of_a_weak_set])
+def test_an_interrupt_where_python_would_drop_it_is_pressed_again(free: Callable[[], object]) -> None:
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        free()
+        assert not pressed
+        press_again()
+        press_again()
+        assert eventually(lambda: pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert pressed == [signal.SIGINT]
+
+
 def test_only_what_a_cell_called_is_interrupted_as_a_cell() -> None:
     cell: Any = SimpleNamespace(f_code=InteractiveShell.run_code.__code__, f_back=None)
     assert runs_cell_code(SimpleNamespace(f_code=None, f_back=cell))  # type: ignore[arg-type]
@@ -240,6 +427,20 @@ def test_a_cell_is_guarded_unless_another_handler_is_in_place() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         guard_cell()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_idle_kernel_is_guarded_where_the_signal_was_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        guard_idle(None)
+        assert signal.getsignal(signal.SIGINT) is interrupt_idle
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        in_a_cell = SimpleNamespace(saved_sigint_handler=signal.SIG_IGN)
+        guard_idle(in_a_cell)
+        assert in_a_cell.saved_sigint_handler is interrupt_idle
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
 
