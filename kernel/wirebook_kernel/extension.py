@@ -36,6 +36,9 @@ class Extension:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._reporter = CellReporter(shell)
+        # IPython puts these in place for a cell and takes them back at its end, which goes wrong for two cells at once
+        # (on subshells). So they stay, and are counted only.
+        self._traps = (shell.builtin_trap, shell.display_trap)
         self._cells = Cells(shell, close_earlier_runs, self._ended)
         self._floods = Floods(self._cells)
         self._classes = LiveClasses(shell.user_ns)
@@ -54,6 +57,8 @@ class Extension:
         watchdog.place = self._place
         watchdog.show = self._floods.exempt(show_in_cell)
         watchdog.start()
+        for trap in self._traps:
+            trap.__enter__()
         self._reporter.install()
         for event, callbacks in self._events.items():
             for callback in callbacks:
@@ -102,6 +107,8 @@ class Extension:
         wirebook_widgets.describe_cell = None
         shell.drop_by_id(NAMES)
         self._reporter.uninstall()
+        for trap in self._traps:
+            trap.__exit__(None, None, None)
 
     def _place(self, file: str, line: int) -> str:
         """A line of code, as IPython's tracebacks name it."""

@@ -35,6 +35,18 @@ def test_running_a_cell_on_a_subshell_again_closes_what_it_opened(notebook: Note
     assert notebook.value("len(reactor.handles)") == 1
 
 
+def test_what_ipython_adds_to_the_builtins_stays_so_that_no_cell_takes_it_from_another(notebook: Notebook) -> None:
+    """Between cells, too: to put it in place and to take it back is what two of them cannot do at once."""
+    run = notebook.run("""
+        import builtins
+        def look():
+            print("there" if hasattr(builtins, "get_ipython") and not hasattr(builtins, "exit") else "not there")
+        reactor.callLater(0.2, look)
+    """)
+    run.wait(lambda run: "there" in run.stdout)
+    assert run.stdout == "there\n"
+
+
 def test_cells_on_two_subshells_and_the_main_thread_use_the_api_at_once(notebook: Notebook) -> None:
     """Each opens a server, speaks with it, blocks for an answer, and gets only its own output."""
     code = """
