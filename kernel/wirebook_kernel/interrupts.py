@@ -13,6 +13,7 @@ kept by something and not just changing hands.
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from _thread import allocate_lock, get_ident
@@ -115,9 +116,12 @@ def press_again() -> None:
 
 def would_drop(frame: FrameType | None) -> bool:
     """Whether an exception in `frame` would be dropped by the interpreter, which is freeing an object there."""
+    watching_gc = [getattr(callback, "__code__", None) for callback in gc.callbacks]
     for each in outwards(frame):
         if each.f_code is _RUN_CODE:
             return False
+        if each.f_code in watching_gc:
+            return True
         name = each.f_code.co_name
         if name == "__del__" or (each.f_globals.get("__name__"), name) in _FINALIZERS:
             return True

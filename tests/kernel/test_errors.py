@@ -184,6 +184,8 @@ def begin():
     reactor.callLater(0, use, data)
 begin()
 """).wait(lambda run: "with data at hand" in run.stderr)
+    # It has been seen, but may not have ended.
+    notebook.run("with reactor.turn(): pass")
     assert notebook.value("(gc.collect(), seen())[1]") is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import signal
 import subprocess
 import sys
@@ -397,7 +398,20 @@ def free_a_member_of_a_weak_set() -> None:
     assert not any(reference() for reference in references)
 
 
-@pytest.mark.parametrize("free", [Freed, free_a_member_of_a_weak_set])
+def collect_garbage() -> None:
+    """The stop button is pressed in a function that watches the collector."""
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        try:
+            interrupt(signal.SIGINT, sys._getframe())
+        finally:
+            gc.callbacks.remove(watch)
+
+    gc.callbacks.append(watch)
+    gc.collect()
+
+
+@pytest.mark.parametrize("free", [Freed, free_a_member_of_a_weak_set, collect_garbage])
 def test_an_interrupt_where_python_would_drop_it_is_pressed_again(free: Callable[[], object]) -> None:
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
