@@ -51,6 +51,8 @@ class Steering:
 
     __slots__ = ()
 
+    _state: int  # as a Deferred's, so that the loop can look before it calls `_join`
+
     def _join(self, outer: Any) -> tuple[Any, int]:
         """What the chain of `outer`, whose callback returned this, goes on with: a result, and what it is."""
         raise NotImplementedError
@@ -94,6 +96,7 @@ class Failure(BaseException, Steering):
     captureVars = False
     pickled = 0
     _count = 0
+    _state = IS_FAILURE
     _frames: list[FrameText] | None = None
     _parents: list[str] | None = None
     _causes: str | None = None

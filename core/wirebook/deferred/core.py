@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 token: Final = turn.token
-_debugging = False
+debugging = False
 
 
 class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
@@ -91,7 +91,7 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
             if not callable(canceller):
                 raise TypeError(f"the canceller is {short(canceller)}; it must be callable with the Deferred, or None")
             self._canceller = canceller
-        if _debugging:
+        if debugging:
             self._state = DEBUGGED
             self._notes = Notes(self.context)
             self._notes.made = f" made at {whereabouts()}"
@@ -268,13 +268,13 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
 
 def setDebugging(on: bool) -> None:
     """Whether Deferreds made from now on record where they are made and fired; it costs microseconds each."""
-    global _debugging
-    _debugging = Deferred.debug = bool(on)
+    global debugging
+    debugging = Deferred.debug = bool(on)
 
 
 def getDebugging() -> bool:
     """Whether `setDebugging` is on."""
-    return _debugging
+    return debugging
 
 
 def _ring(deferred: Deferred[Any]) -> RuntimeError:

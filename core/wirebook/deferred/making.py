@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
 from inspect import iscoroutine
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
+from wirebook.deferred import core
 from wirebook.deferred.chain import VALUE
 from wirebook.deferred.core import Deferred
 from wirebook.deferred.driving import drive
@@ -15,14 +17,20 @@ from wirebook.failure import STEERING, Failure, caught
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_new = object.__new__
+
 
 def succeed(result: T) -> Deferred[T]:
     """A Deferred that has fired with `result`."""
-    deferred: Deferred[T] = Deferred()
-    if deferred._state or type(result) in STEERING:
+    deferred: Deferred[T]
+    if core.debugging or type(result) in STEERING:
+        deferred = Deferred()
         deferred.callback(result)
     else:
-        # Nobody else has it yet, so there is no turn to take.
+        # As `Deferred.__init__` and `callback` would. Nobody else has it yet, so there is no turn to take.
+        deferred = _new(Deferred)
+        deferred._steps = None
+        deferred.context = copy_context()
         deferred.result, deferred._state = result, VALUE
     return deferred
 

@@ -103,7 +103,11 @@ def _run_chains(runner: Runner, current: Any = None) -> Generator[None, Any, Non
                     else:
                         result, kind = context.run(callback, result), VALUE
                         if type(result) in STEERING:
-                            result, kind = result._join(current)
+                            if result._state == VALUE:
+                                # What `_join` would do, the commonest case.
+                                result.result, result = None, result.result
+                            else:
+                                result, kind = result._join(current)
                 except BaseException as error:
                     result, kind = caught(error, result), FAILURE
             if following is None and kind == VALUE and current._steps is None:
