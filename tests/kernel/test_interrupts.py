@@ -280,7 +280,7 @@ def stress(what: str, times: int) -> dict[str, Any]:
     return dict(ast.literal_eval(done.stdout))
 
 
-WHOLE = {"turn": (0, 0, 0), "timers": True, "descriptors": True, "threads": 1, "replies": True}
+WHOLE = {"turn": (0, 0, False), "timers": True, "descriptors": True, "threads": 1, "replies": True}
 
 
 def test_a_thousand_interrupts_of_a_cell_leave_everything_whole() -> None:

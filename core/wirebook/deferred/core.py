@@ -28,7 +28,7 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from wirebook.deferred.attaching import Attachable
 from wirebook.deferred.chain import (
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-token: Final = turn.token
 debugging = False
 
 
@@ -154,8 +153,8 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
         outermost = turn.owner != (me := get_ident())
         if outermost:
             try:
-                del token[turn.waiting]
-            except IndexError:
+                del turn.free
+            except AttributeError:
                 turn.queue_up(me)
             else:
                 turn.owner = me
@@ -170,9 +169,11 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
         finally:
             if outermost:
                 turn.owner = 0
-                token.append(None)
-                if turn.waiting or turn.interrupted:
+                if turn.asked:
+                    turn.offered = None
                     turn.given(me)
+                else:
+                    turn.free = None
 
     def _peek(self) -> Any:
         """The outcome for somebody who raises it if it is an error, or PENDING."""
@@ -232,7 +233,9 @@ class Deferred(Steering, Fireable[T], Attachable[T], Waitable[T]):
     def _arrive(self, result: Any, kind: int) -> Arrival:
         """Go on with the outcome of the Deferred waited for, which keeps nothing of it."""
         self._waiting_on = None
-        self.result, kind = (None, VALUE) if kind == TOLD else (result, kind)
+        if kind == TOLD:
+            result, kind = None, VALUE
+        self.result = result
         self._state += kind - (VALUE + WAITING)
         return (self if self._steps or kind == FAILURE else None), None, VALUE
 

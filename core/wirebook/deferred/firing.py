@@ -9,7 +9,7 @@ from __future__ import annotations
 from _thread import get_ident
 from abc import abstractmethod
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from weakref import ref
 
 from wirebook.deferred import running
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-token: Final = turn.token
-
 
 class Fireable(Chain, Generic[T]):
     """What can be given its result, be held up, and be given up."""
@@ -59,8 +57,8 @@ class Fireable(Chain, Generic[T]):
         outermost = turn.owner != (me := get_ident())
         if outermost:
             try:
-                del token[turn.waiting]
-            except IndexError:
+                del turn.free
+            except AttributeError:
                 turn.queue_up(me)
             else:
                 turn.owner = me
@@ -79,9 +77,11 @@ class Fireable(Chain, Generic[T]):
         finally:
             if outermost:
                 turn.owner = 0
-                token.append(None)
-                if turn.waiting or turn.interrupted:
+                if turn.asked:
+                    turn.offered = None
                     turn.given(me)
+                else:
+                    turn.free = None
 
     def errback(self, fail: Failure | BaseException | None = None) -> None:
         """Fire with a failure: `fail`, or the exception being handled when it is None. Else as `callback`."""
@@ -89,8 +89,8 @@ class Fireable(Chain, Generic[T]):
         outermost = turn.owner != (me := get_ident())
         if outermost:
             try:
-                del token[turn.waiting]
-            except IndexError:
+                del turn.free
+            except AttributeError:
                 turn.queue_up(me)
             else:
                 turn.owner = me
@@ -108,9 +108,11 @@ class Fireable(Chain, Generic[T]):
         finally:
             if outermost:
                 turn.owner = 0
-                token.append(None)
-                if turn.waiting or turn.interrupted:
+                if turn.asked:
+                    turn.offered = None
                     turn.given(me)
+                else:
+                    turn.free = None
 
     def chainDeferred(self, d: Deferred[Any]) -> Deferred[None]:
         """Fire `d` with this Deferred's result, whatever it is; this one goes on with None. Any thread.
