@@ -18,13 +18,15 @@ Cheap
     another 120 ns. Nothing in there but the deletion can fail, and nothing lets another thread in between.
 
 Safe from interrupts
-    CPython looks for signals when a call has returned, where a function starts and at jumps back; a deletion is
-    none of these. So no KeyboardInterrupt comes between taking the turn and naming the owner in the next line.
+    CPython looks for signals when a function written in C has returned, where one written in Python starts, and at
+    jumps back; a deletion is none of these. So no KeyboardInterrupt comes between taking the turn and naming the owner
+    in the next line. From 3.14 on one can come between a lock's ``__enter__`` and the body of its ``with``, so the
+    gate is no lock either, and locks are only what rings.
 """
 
 from __future__ import annotations
 
-from _thread import allocate_lock, get_ident
+from _thread import LockType, allocate_lock, get_ident
 from collections.abc import Callable
 from functools import wraps
 from time import monotonic
@@ -53,10 +55,11 @@ class Turn:
     somebody is ``waiting``, or an interrupt is held back for the thread ``interrupted`` (else 0).
     """
 
-    __slots__ = ("_bell", "_depth", "_gate", "asked", "free", "interrupted", "offered", "owner", "waiting")
+    __slots__ = ("_bell", "_depth", "_door", "_gate", "asked", "free", "interrupted", "offered", "owner", "waiting")
 
     free: None
     offered: None
+    _gate: None
 
     def __init__(self) -> None:
         self.owner = 0
@@ -65,9 +68,9 @@ class Turn:
         self.waiting = False
         self.interrupted = 0
         self._depth = 0
-        self._gate = allocate_lock()
-        self._bell = allocate_lock()
-        self._bell.acquire()
+        self._gate = None
+        self._door = _silent_bell()
+        self._bell = _silent_bell()
 
     def held(self) -> bool:
         """Whether the calling thread holds the turn."""
@@ -104,24 +107,38 @@ class Turn:
     def queue_up(self, me: int) -> None:
         """Take the turn when it comes."""
         try:
-            with self._gate:
+            self._enter_gate(None)
+            try:
                 self._wait(None)
                 self.owner = me
+            finally:
+                self._gate = None
+                _ring(self._door)
         except BaseException:
             # An interrupt, which may have come when the turn had.
             if self.owner == me:
-                self.release()
+                self.owner = 0
+                self.offered = None
             raise
+
+    def _enter_gate(self, until: float | None) -> bool:
+        """Get into the gate, where one waits at a time; False when that cannot be `until` then."""
+        while True:
+            try:
+                del self._gate
+            except AttributeError:
+                if not _sleep(self._door, until):
+                    return False
+            else:
+                return True
 
     def _wait(self, until: float | None) -> bool:
         """Stand in the gate until the turn is to be had, and take it; False when it is not `until` then."""
         self.asked = self.waiting = True
         try:
             while not self._take():
-                patience = LOOK_AGAIN if until is None else min(LOOK_AGAIN, until - monotonic())
-                if patience <= 0:
+                if not _sleep(self._bell, until):
                     return False
-                self._bell.acquire(timeout=patience)
             return True
         finally:
             self.waiting = False
@@ -133,7 +150,7 @@ class Turn:
         That is looked at last, so that none is left over, and by thread, so that no other one gets it.
         """
         if self.waiting:
-            self._wake_next()
+            _ring(self._bell)
         if self.interrupted == me:
             self.interrupted = 0
             self.asked = self.waiting
@@ -150,18 +167,12 @@ class Turn:
                 return False
         return True
 
-    def _wake_next(self) -> None:
-        try:
-            self._bell.release()
-        except RuntimeError:
-            """It rings already."""
-
     def comes_within(self, seconds: float) -> bool:
         """Whether the turn can be had within `seconds`; it is not kept. For those who must not wait for ever."""
         if self.held():
             return True
         until = monotonic() + seconds
-        if not self._gate.acquire(timeout=seconds):
+        if not self._enter_gate(until):
             return False
         try:
             came = self._wait(until)
@@ -169,7 +180,8 @@ class Turn:
                 self.free = None
             return came
         finally:
-            self._gate.release()
+            self._gate = None
+            _ring(self._door)
 
     def take_away(self) -> int:
         """Give the turn back in the place of its owner, which is stuck; returns what `take_back` needs.
@@ -179,7 +191,7 @@ class Turn:
         depth, self._depth = self._depth, 0
         self.owner = 0
         self.offered = None
-        self._wake_next()
+        _ring(self._bell)
         return depth
 
     def take_back(self, depth: int) -> None:
@@ -209,6 +221,26 @@ class Turn:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self.release()
+
+
+def _silent_bell() -> LockType:
+    """A lock that wakes who waits for it when it is released."""
+    bell = allocate_lock()
+    bell.acquire()
+    return bell
+
+
+def _ring(bell: LockType) -> None:
+    try:
+        bell.release()
+    except RuntimeError:
+        """It rings already."""
+
+
+def _sleep(bell: LockType, until: float | None) -> bool:
+    """Wait for `bell`, for a while at most; False when it is `until` already."""
+    patience = LOOK_AGAIN if until is None else min(LOOK_AGAIN, until - monotonic())
+    return patience > 0 and (bell.acquire(timeout=patience) or True)
 
 
 turn = Turn()
