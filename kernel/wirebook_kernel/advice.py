@@ -12,7 +12,7 @@ from typing import Any, Final
 from wirebook.error import CannotListenError, ConnectionRefusedError
 from wirebook.interfaces import IHandle
 from wirebook_kernel.cells import cell_of
-from wirebook_kernel.whose import holder, is_loopback, kernel_ports, path_holder
+from wirebook_kernel.whose import holder, is_loopback, kernel_ports
 
 # How many ports are named to who connected to another one.
 MOST_PORTS: Final = 3
@@ -32,10 +32,10 @@ def advise(error: Exception) -> str:
 
 
 def _on_port_in_use(error: CannotListenError) -> str:
+    found = holder(error)
     if error.interface is None:
-        found, what, others = path_holder(str(error.port)), "it", "or choose another path"
+        what, others = "it", "or choose another path"
     else:
-        found = holder(error.transportName, error.interface, int(error.port))
         what, others = f"port {error.port}", "choose another port, or 0 for any free one"
     return f"{what} is in use by {found.name}: {found.remedy}, {others}" if found else ""
 

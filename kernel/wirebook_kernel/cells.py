@@ -7,7 +7,8 @@ which run of which cell it belongs to.
 How a cell is recognised when it runs again: by the id the front end sends (JupyterLab, Notebook 7 and VS
 Code do). Front ends that send none (a console, nbclient) get one made of the cell's whole source: running
 the same text again is running the same cell, and an edited text is a new one. Anything vaguer, such as the
-first line, would take two cells for one and close a server that nobody asked to close.
+first line, would take two cells for one and close a server that nobody asked to close. So what the earlier text
+opened stays open, until the new one wants to listen at the same address under the same name: see `succession`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import count
+from typing import Any, Final, Protocol
 
 from wirebook import reactor
 from wirebook_kernel.sharing import SWITCH_INTERVAL
+
+_BY_SOURCE: Final = "source:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,21 @@ class Cell:
     """One run of one cell.
 
     ``id`` names the cell and stays the same when it runs again; ``number`` is the n of ``In [n]``; ``run``
-    counts the runs of this cell from 1; ``parent_header`` is the header of the message that asked for it.
+    counts the runs of this cell from 1; ``parent_header`` is the header of the message that asked for it;
+    ``source`` is its text; ``order`` grows from run to run, whatever the cell.
     """
 
     id: str
     number: int
     run: int
     parent_header: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    source: str = field(default="", compare=False, repr=False)
+    order: int = field(default_factory=count().__next__, compare=False, repr=False)
+
+    @property
+    def is_known_by_source(self) -> bool:
+        """Whether the front end has sent no id, so that an edited text counts as another cell."""
+        return self.id.startswith(_BY_SOURCE)
 
     def __str__(self) -> str:
         return f"[{self.number}]"
@@ -100,7 +112,7 @@ def describe_cell(owned: HasContext) -> str:
 class Cells:
     """Follows a shell's cells from its ``pre_run_cell`` and ``post_run_cell`` events; any cell thread.
 
-    `on_rerun` is called with a cell id before a cell runs that has run before, `on_end` with every run at its
+    `on_rerun` is called with the run that begins when its cell has run before, `on_end` with every run at its
     end. While any cell runs, the interpreter switches threads more often, so that a busy cell leaves the reactor
     its share (`sharing`).
 
@@ -111,15 +123,15 @@ class Cells:
     def __init__(
         self,
         shell: Shell,
-        on_rerun: Callable[[str, ExecutionInfo], None],
+        on_rerun: Callable[[Cell], object],
         on_end: Callable[[Cell], object] = lambda cell: None,
     ) -> None:
         self._shell = shell
         self._on_rerun = on_rerun
         self._on_end = on_end
         self._runs: dict[str, int] = {}
-        # The source and the run of the cells at work, by the message that asked for them.
-        self._running: dict[str, tuple[str, Cell]] = {}
+        # By the message that asked for them.
+        self._running: dict[str, Cell] = {}
         self._lock = threading.Lock()
         self._usual_interval = sys.getswitchinterval()
 
@@ -129,19 +141,19 @@ class Cells:
         message = _message(parent_header)
         if message in self._running:
             return
-        cell_id = info.cell_id or f"source:{_digest(info.raw_cell)}"
+        cell_id = info.cell_id or f"{_BY_SOURCE}{_digest(info.raw_cell)}"
         runs = self._runs[cell_id] = self._runs.get(cell_id, 0) + 1
         number = self._shell.execution_count - bool(info.store_history)
-        cell = Cell(cell_id, number, runs, parent_header)
-        self._start(message, info.raw_cell, cell)
+        cell = Cell(cell_id, number, runs, parent_header, info.raw_cell)
+        self._start(message, cell)
         current_cell.set(cell)
         reactor.hosting.begin_program()
         if runs > 1:
-            self._on_rerun(cell_id, info)
+            self._on_rerun(cell)
 
     def is_running(self, cell: Cell) -> bool:
         """Whether this run of a cell has not ended yet."""
-        return _message(cell.parent_header) in self._running
+        return self._running.get(_message(cell.parent_header)) == cell
 
     def join(self) -> None:
         """Begin with the cell that is running already, if there is one: the one that loads the extension."""
@@ -155,8 +167,8 @@ class Cells:
         """Note that a run ended; `result` is None when it was cancelled before it had one."""
         message = _message(self._parent().get("header", {}))
         with self._lock:
-            source, cell = self._running.get(message, (None, None))
-            if cell is None or (result is not None and result.info.raw_cell != source):
+            cell = self._running.get(message)
+            if cell is None or (result is not None and result.info.raw_cell != cell.source):
                 return
             del self._running[message]
             self._relax()
@@ -172,12 +184,12 @@ class Cells:
                 self._relax()
         current_cell.set(None)
 
-    def _start(self, message: str, source: str, cell: Cell) -> None:
+    def _start(self, message: str, cell: Cell) -> None:
         with self._lock:
             if not self._running:
                 self._usual_interval = sys.getswitchinterval()
                 sys.setswitchinterval(SWITCH_INTERVAL)
-            self._running[message] = source, cell
+            self._running[message] = cell
 
     def _relax(self) -> None:
         if not self._running:

@@ -21,6 +21,7 @@ from wirebook_kernel.magics import ReactorMagics
 from wirebook_kernel.ownership import close_earlier_runs, strip_keep
 from wirebook_kernel.reports import CellReporter
 from wirebook_kernel.sharing import quicken_reactor, soften_cells
+from wirebook_kernel.succession import Succession
 from wirebook_kernel.tripwire import enlist_thread
 from wirebook_kernel.watchdog import show_in_cell, watchdog
 
@@ -40,6 +41,7 @@ class Extension:
         # (on subshells). So they stay, and are counted only.
         self._traps = (shell.builtin_trap, shell.display_trap)
         self._cells = Cells(shell, close_earlier_runs, self._ended)
+        self._succession = Succession(self._cells)
         self._floods = Floods(self._cells)
         self._classes = LiveClasses(shell.user_ns)
         self._held = HeldErrors(shell.user_ns)
@@ -65,6 +67,7 @@ class Extension:
                 shell.events.register(event, callback)
         shell.input_transformers_cleanup.insert(0, strip_keep)
         shell.register_magics(ReactorMagics(shell, self._classes, self._floods))
+        reactor.handles.make_room = self._succession.make_room
         self._floods.install(shell.display_pub)
         reprs.install(shell)
         wirebook_widgets.describe_cell = cell_name
@@ -83,6 +86,8 @@ class Extension:
     def _ended(self, cell: Cell) -> None:
         """A run of a cell has ended; what is written now is still its output."""
         self._held.after_cell()
+        # Before the classes are compared, for what is about to close keeps none.
+        self._succession.wait()
         for sentence in self._classes.follow(cell):
             print(sentence)  # noqa: T201
         self._floods.tell(cell)
@@ -97,6 +102,7 @@ class Extension:
         for event, callbacks in self._events.items():
             for callback in callbacks:
                 shell.events.unregister(event, callback)
+        reactor.handles.make_room = None
         self._cells.leave()
         shell.input_transformers_cleanup.remove(strip_keep)
         for kind in ("line", "cell"):

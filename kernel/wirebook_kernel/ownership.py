@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from wirebook import Deferred, TimeoutError, reactor
 from wirebook.interfaces import IHandle
 from wirebook.turn import turn
-from wirebook_kernel.cells import ExecutionInfo, cell_of
+from wirebook_kernel.cells import Cell, cell_of
 
 PATIENCE = 1.0
 
@@ -21,21 +21,30 @@ _KEEP = re.compile(r"\s*%%keep\b[^\n]*\n?")
 _KEEP_AMONG_MAGICS = re.compile(r"\s*(?:%%[^\n]*\n\s*)*?%%keep\b")
 
 
-def handles_of(cell_id: str) -> list[IHandle]:
-    """What is open and was opened by any run of the cell with this id; any thread."""
+def keeps(cell: Cell) -> bool:
+    """Whether ``%%keep`` is among the magics at the top of a cell."""
+    return _KEEP_AMONG_MAGICS.match(cell.source) is not None
+
+
+def handles_of(cell: Cell) -> list[IHandle]:
+    """What is open and was opened by this run of a cell or by an earlier one; any thread."""
     with turn:
-        return [handle for handle in reactor.handles if _belongs(handle, cell_id)]
+        return [handle for handle in reactor.handles if _belongs(handle, cell)]
 
 
-def close_earlier_runs(cell_id: str, info: ExecutionInfo) -> None:
-    """Close what earlier runs of a cell opened, unless ``%%keep`` is among the magics at its top.
+def close_earlier_runs(cell: Cell) -> None:
+    """Close what earlier runs of the cell that begins have opened, unless it keeps it."""
+    if not keeps(cell):
+        close_cell(cell, "an earlier run of this cell")
 
-    What cannot be closed is named in the cell's output, so that nobody wonders about a second answer.
+
+def close_cell(cell: Cell, name: str) -> None:
+    """Close what this run of a cell and earlier ones have opened, and wait until it is closed.
+
+    What cannot be closed is named in the output, as what `name` has opened: nobody shall wonder about a second answer.
     """
-    if _KEEP_AMONG_MAGICS.match(info.raw_cell):
-        return
-    for handle in close_handles(lambda: handles_of(cell_id)):
-        print(f"Could not close {handle!r}, which an earlier run of this cell opened.")  # noqa: T201
+    for handle in close_handles(lambda: handles_of(cell)):
+        print(f"Could not close {handle!r}, which {name} opened.")  # noqa: T201
 
 
 def close_handles(
@@ -51,10 +60,15 @@ def close_handles(
     for by_force in (True,) if abort else (False, True):
         deadline = time.monotonic() + patience
         while left and time.monotonic() < deadline:
-            ports_first = sorted(left, key=lambda handle: handle.kind != "port")
-            _wait_for([handle.closeHandle(by_force) for handle in ports_first], deadline)
+            _wait_for(begin_closing(left, by_force), deadline)
             left = select()
     return left
+
+
+def begin_closing(handles: list[IHandle], abort: bool = False) -> list[Deferred[None]]:
+    """Close handles, ports first, and wait for none; ports are closed on return. In any thread."""
+    ports_first = sorted(handles, key=lambda handle: handle.kind != "port")
+    return [handle.closeHandle(abort).addErrback(lambda failure: None) for handle in ports_first]
 
 
 def strip_keep(lines: list[str]) -> list[str]:
@@ -67,14 +81,13 @@ def strip_keep(lines: list[str]) -> list[str]:
     return source[kept.end() :].splitlines(keepends=True) if kept else lines
 
 
-def _belongs(handle: IHandle, cell_id: str) -> bool:
-    cell = cell_of(handle)
-    return cell is not None and cell.id == cell_id
+def _belongs(handle: IHandle, cell: Cell) -> bool:
+    owner = cell_of(handle)
+    return owner is not None and owner.id == cell.id and owner.run <= cell.run
 
 
 def _wait_for(closing: Iterable[Deferred[None]], deadline: float) -> None:
     for closed in closing:
-        closed.addErrback(lambda failure: None)
         try:
             closed.wait(max(0.0, deadline - time.monotonic()))
         except TimeoutError:

@@ -18,6 +18,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
 from wirebook import reactor
+from wirebook.error import CannotListenError
 from wirebook.interfaces import IHandle
 from wirebook.turn import turn
 from wirebook_kernel.cells import cell_of
@@ -47,23 +48,28 @@ class Holder:
     remedy: str
 
 
-def holder(transport: str, host: str, port: int) -> Holder | None:
-    """Who listens on the TCP or UDP port `port` (`transport` says which) of the address `host`; None: not known.
+def holder(error: CannotListenError) -> Holder | None:
+    """Who listens at the address that `error` says is in use; None: not known.
 
     `TimeoutError` when the reactor cannot be asked in time. Any thread.
     """
-    for handle in kernel_ports(transport, port):
-        if overlap(handle.localAddress.host, host):
-            return in_this_kernel(handle)
-    return _owner(_inet_sockets(transport, host, port))
+    for handle in in_the_way(error):
+        return in_this_kernel(handle)
+    if error.interface is None:
+        return _owner(_unix_sockets(str(error.port)))
+    return _owner(_inet_sockets(error.transportName, error.interface, int(error.port)))
 
 
-def path_holder(path: str) -> Holder | None:
-    """As `holder`, for a UNIX socket."""
-    for handle in _ports():
-        if str(handle.localAddress) == path:
-            return in_this_kernel(handle)
-    return _owner(_unix_sockets(path))
+def in_the_way(error: CannotListenError) -> list[IHandle]:
+    """The open ports of this kernel at the address that `error` says is in use. Raises as `holder`."""
+    wanted = error.interface
+    if wanted is None:
+        return [handle for handle in _ports() if str(handle.localAddress) == error.port]
+    return [
+        handle
+        for handle in kernel_ports(error.transportName, int(error.port))
+        if overlap(handle.localAddress.host, wanted) or getattr(handle, "interface", "") == wanted
+    ]
 
 
 def kernel_ports(transport: str, port: int | None = None) -> list[IHandle]:
@@ -91,7 +97,7 @@ def in_this_kernel(handle: IHandle) -> Holder:
 
 def overlap(one: str, other: str) -> bool:
     """Whether two local addresses cannot both listen on the same port."""
-    return one == other or one in _WILDCARDS or other in _WILDCARDS
+    return one == other or ((":" in one) == (":" in other) and (one in _WILDCARDS or other in _WILDCARDS))
 
 
 # --- what the system knows ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -38,6 +39,13 @@ def notebook(kernel: Notebook) -> Iterator[Notebook]:
     yield kernel
     kernel.run("%reactor reset")
     assert kernel.value("len(reactor.handles)") == 0
+
+
+@pytest.fixture
+def deaf() -> Iterator[socket.socket]:
+    """A server that never reads."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
 
 
 @pytest.fixture(scope="module")

@@ -46,12 +46,12 @@ class Result:
 
 
 class Session:
-    """A shell whose cells are followed, and the ids that were run again."""
+    """A shell whose cells are followed, and the runs that were not their cell's first."""
 
     def __init__(self) -> None:
         self.shell = Shell()
-        self.again: list[str] = []
-        self.cells = Cells(self.shell, lambda cell_id, info: self.again.append(cell_id))
+        self.again: list[Cell] = []
+        self.cells = Cells(self.shell, self.again.append)
 
     def begin(self, info: Info, message: str) -> Cell | None:
         """A cell begins; returns the current one."""
@@ -87,9 +87,10 @@ def test_a_run_has_the_cells_id_its_number_and_counts(session: Session) -> None:
 
 
 def test_only_a_cell_that_ran_before_is_run_again(session: Session) -> None:
-    for cell in ("a", "b", "a"):
-        session.run(Info(cell_id=cell), f"m{len(session.again)}{cell}")
-    assert session.again == ["a"]
+    session.run(Info(cell_id="a"), "m1")
+    session.run(Info(cell_id="b"), "m2")
+    assert session.again == []
+    assert session.again == [session.run(Info(cell_id="a"), "m3")]
 
 
 def test_without_an_id_the_source_is_what_counts(session: Session) -> None:
@@ -98,7 +99,29 @@ def test_without_an_id_the_source_is_what_counts(session: Session) -> None:
     assert session.again == []
     session.run(Info(raw_cell="listen()\n"), "m3")
     assert first is not None
-    assert session.again == [first.id]
+    assert first.is_known_by_source
+    assert [cell.id for cell in session.again] == [first.id]
+
+
+def test_a_run_knows_its_source_and_which_runs_were_before_it(session: Session) -> None:
+    first = session.run(Info(raw_cell="one", cell_id="a"), "m1")
+    second = session.run(Info(raw_cell="two", store_history=False), "m2")
+    assert first is not None
+    assert second is not None
+    assert (first.source, second.source) == ("one", "two")
+    assert first.order < second.order
+    assert not first.is_known_by_source
+
+
+@pytest.mark.parametrize("messages", [("m1", "m2"), ("", "")], ids=["with messages", "without"])
+def test_a_run_is_running_until_its_end(session: Session, messages: tuple[str, str]) -> None:
+    earlier = session.run(Info(cell_id="a"), messages[0])
+    now = session.begin(Info(cell_id="b"), messages[1])
+    assert earlier is not None
+    assert now is not None
+    assert (session.cells.is_running(earlier), session.cells.is_running(now)) == (False, True)
+    session.cells.end(Result(Info()))
+    assert not session.cells.is_running(now)
 
 
 def test_what_a_cell_runs_through_the_shell_belongs_to_that_cell(session: Session) -> None:
@@ -143,7 +166,7 @@ def test_a_shell_without_messages_has_cells_all_the_same() -> None:
     class Terminal:
         execution_count = 2
 
-    cells = Cells(Terminal(), lambda cell_id, info: None)
+    cells = Cells(Terminal(), print)
     cells.join()
     assert current_cell.get() is None
     cells.begin(Info())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from contextvars import copy_context
 
 import pytest
 
 from tests.kernel.conftest import ECHO
 from tests.kernel.kit import Notebook
+from wirebook import reactor
+from wirebook_kernel.cells import Cell, current_cell
+from wirebook_kernel.ownership import handles_of
 
 LISTEN = "port = reactor.listenTCP({}, Factory.forProtocol(Protocol))"
 OPEN = "len(reactor.handles)"
@@ -32,6 +35,18 @@ def test_the_same_source_is_the_same_cell_where_the_front_end_sends_no_id(notebo
     for _ in range(2):
         assert notebook.run(LISTEN.format(number)).error == ""
     assert notebook.value(OPEN) == 1
+
+
+def test_what_a_later_run_of_a_cell_has_opened_is_not_an_earlier_one_s() -> None:
+    runs = [Cell("a", 3, 1), Cell("a", 4, 2), Cell("b", 5, 1)]
+    calls = []
+    for run in runs:
+        context = copy_context()
+        context.run(current_cell.set, run)
+        calls.append(context.run(reactor.callLater, 3600, print))
+    assert [handles_of(run) for run in runs] == [[calls[0]], [calls[0], calls[1]], [calls[2]]]
+    for call in calls:
+        call.cancel()
 
 
 def test_another_cell_closes_nothing(notebook: Notebook) -> None:
@@ -77,13 +92,6 @@ def test_a_timer_is_cancelled_when_its_cell_runs_again(notebook: Notebook) -> No
     notebook.run("reactor.callLater(3600, print)", cell="timer")
     notebook.run("pass", cell="timer")
     assert notebook.value(OPEN) == 0
-
-
-@pytest.fixture
-def deaf() -> Iterator[socket.socket]:
-    """A server that never reads."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield listening
 
 
 def test_a_connection_that_cannot_flush_is_aborted_in_the_end(notebook: Notebook, deaf: socket.socket) -> None:

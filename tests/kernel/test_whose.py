@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -15,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from wirebook import Factory, Protocol, reactor
+from wirebook.error import CannotListenError
 from wirebook.protocol import DatagramProtocol
 from wirebook_kernel import whose
 from wirebook_kernel.cells import Cell, current_cell
-from wirebook_kernel.whose import Holder, holder, is_loopback, kernel_ports, overlap, path_holder
+from wirebook_kernel.whose import Holder, holder, in_the_way, is_loopback, kernel_ports, overlap
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 LISTENER = """
@@ -31,6 +33,13 @@ if kind == "SOCK_STREAM":
 print(0 if family == "AF_UNIX" else sock.getsockname()[1], flush=True)
 sys.stdin.read()
 """
+
+
+def in_use(interface: str | None, port: int | str, transport: str = "TCP") -> CannotListenError:
+    """The error of who wants to listen there."""
+    error = CannotListenError(interface, port, OSError(errno.EADDRINUSE, "in use"))
+    error.transportName = transport
+    return error
 
 
 @contextmanager
@@ -49,10 +58,10 @@ def test_a_port_of_the_reactor_belongs_to_its_cell() -> None:
     port = context.run(reactor.listenTCP, 0, Factory.forProtocol(Protocol))
     datagrams = reactor.listenUDP(0, DatagramProtocol())
     wanted = Holder("cell [3] of this kernel", "close it with %reactor close cell 3")
-    assert holder("TCP", "127.0.0.1", port.port) == wanted
-    assert holder("TCP", "0.0.0.0", port.port) == wanted
-    assert holder("UDP", "127.0.0.1", datagrams.port) == Holder("this kernel, outside its cells", "close it")
-    assert holder("UDP", "127.0.0.1", port.port) is None or port.port == datagrams.port
+    assert holder(in_use("127.0.0.1", port.port)) == wanted
+    assert holder(in_use("0.0.0.0", port.port)) == wanted
+    assert holder(in_use("127.0.0.1", datagrams.port, "UDP")) == Holder("this kernel, outside its cells", "close it")
+    assert holder(in_use("127.0.0.1", port.port, "UDP")) is None or port.port == datagrams.port
     assert kernel_ports("TCP", port.port) == [port]
     assert kernel_ports("UDP") == [datagrams]
     port.stopListening()
@@ -61,8 +70,15 @@ def test_a_port_of_the_reactor_belongs_to_its_cell() -> None:
 
 def test_a_unix_socket_of_the_reactor_belongs_to_its_cell(tmp_path: Path) -> None:
     port = reactor.listenUNIX(tmp_path / "socket", Factory.forProtocol(Protocol))
-    assert path_holder(str(tmp_path / "socket")) == Holder("this kernel, outside its cells", "close it")
-    assert path_holder(str(tmp_path / "another")) is None
+    assert holder(in_use(None, str(tmp_path / "socket"))) == Holder("this kernel, outside its cells", "close it")
+    assert holder(in_use(None, str(tmp_path / "another"))) is None
+    port.stopListening()
+
+
+def test_a_port_that_was_opened_by_a_name_is_in_the_way_of_that_name() -> None:
+    port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="localhost")
+    assert in_the_way(in_use("localhost", port.port)) == [port]
+    assert in_the_way(in_use("localhost", port.port, "UDP")) == []
     port.stopListening()
 
 
@@ -82,7 +98,7 @@ def test_another_process_is_named(kind: str, family: str, address: str, asked: s
     if family == "AF_INET6" and not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     with other_process(kind, family, address) as (pid, port):
-        found = holder("TCP" if kind == "SOCK_STREAM" else "UDP", asked, port)
+        found = holder(in_use(asked, port, "TCP" if kind == "SOCK_STREAM" else "UDP"))
     assert found is not None
     assert found.name.startswith("process python")
     assert found.name.endswith(f" (pid {pid})")
@@ -93,7 +109,7 @@ def test_another_process_is_named(kind: str, family: str, address: str, asked: s
 def test_another_process_that_serves_a_unix_socket_is_named(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with other_process("SOCK_STREAM", "AF_UNIX", path) as (pid, _):
-        found = path_holder(path)
+        found = holder(in_use(None, path))
     assert found is not None
     assert found.name.endswith(f" (pid {pid})")
 
@@ -101,14 +117,14 @@ def test_another_process_that_serves_a_unix_socket_is_named(tmp_path: Path) -> N
 @on_linux
 def test_another_kernel_is_called_one() -> None:
     with other_process("SOCK_STREAM", "AF_INET", "127.0.0.1", "ipykernel_launcher") as (pid, port):
-        found = holder("TCP", "127.0.0.1", port)
+        found = holder(in_use("127.0.0.1", port))
     assert found == Holder(f"the kernel of another notebook (pid {pid})", "stop it")
 
 
 @on_linux
 def test_a_socket_of_this_process_beside_the_reactor_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        found = holder("TCP", "127.0.0.1", server.getsockname()[1])
+        found = holder(in_use("127.0.0.1", server.getsockname()[1]))
     assert found == Holder("a socket of this kernel that was not opened with the reactor", "close it")
 
 
@@ -117,9 +133,9 @@ def test_of_a_process_that_cannot_be_seen_the_user_is_named(monkeypatch: pytest.
     monkeypatch.setattr(whose, "_process_with", lambda links: None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert holder("TCP", "127.0.0.1", port) is None, "it is this user, which says nothing"
+        assert holder(in_use("127.0.0.1", port)) is None, "it is this user, which says nothing"
         monkeypatch.setattr(os, "getuid", lambda: 12345)
-        found = holder("TCP", "127.0.0.1", port)
+        found = holder(in_use("127.0.0.1", port))
     assert found is not None
     assert found.name.startswith("a process of user ")
 
@@ -128,13 +144,13 @@ def test_of_a_process_that_cannot_be_seen_the_user_is_named(monkeypatch: pytest.
 def test_the_look_around_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whose, "PATIENCE", -1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert holder("TCP", "127.0.0.1", server.getsockname()[1]) is None
+        assert holder(in_use("127.0.0.1", server.getsockname()[1])) is None
 
 
 def test_where_nothing_is_told_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whose, "_rows", lambda table: iter(()))
-    assert holder("TCP", "127.0.0.1", 9) is None
-    assert path_holder("/nowhere") is None
+    assert holder(in_use("127.0.0.1", 9)) is None
+    assert holder(in_use(None, "/nowhere")) is None
 
 
 @pytest.mark.parametrize(
@@ -144,6 +160,7 @@ def test_where_nothing_is_told_nothing_is_known(monkeypatch: pytest.MonkeyPatch)
         ("127.0.0.1", "127.0.0.2", False),
         ("0.0.0.0", "127.0.0.1", True),
         ("::1", "::", True),
+        ("0.0.0.0", "::", False),
     ],
 )
 def test_addresses_clash_when_they_are_the_same_or_one_is_all(one: str, other: str, clash: bool) -> None:

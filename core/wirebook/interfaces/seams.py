@@ -59,7 +59,10 @@ class IHandle(Protocol):
         """How many bytes the operating system took so far."""
 
     def closeHandle(self, abort: bool = False) -> Deferred[None]:
-        """Close it, at once and without ceremony with `abort`. Fires when it is closed."""
+        """Close it, at once and without ceremony with `abort`. Fires when it is closed.
+
+        The address of a port is free on return.
+        """
 
 
 class IWiretap(Protocol):

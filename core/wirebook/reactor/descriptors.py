@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from wirebook.error import ConnectionDone, ConnectionFdescWentAway, ConnectionLost
@@ -33,12 +34,13 @@ class Descriptor(Protocol):
 
 
 class Watched:
-    """The foreign reader and writer of one descriptor."""
+    """The foreign reader and writer of one descriptor; their methods run in the context in which it was made."""
 
-    __slots__ = ("_drop", "reader", "writer")
+    __slots__ = ("_drop", "context", "reader", "writer")
 
     def __init__(self, drop: Callable[[Any, str], None]) -> None:
         self._drop = drop
+        self.context = copy_context()
         self.reader: Any = None
         self.writer: Any = None
 
@@ -61,24 +63,25 @@ class Watched:
 
     def _call(self, party: Any, method: str) -> None:
         try:
-            why = getattr(party, method)()
+            why = self.context.copy().run(getattr(party, method))
             if why is None and (party is self.reader or party is self.writer) and party.fileno() < 0:
                 why = ConnectionFdescWentAway()
         except Exception as error:
-            report_failure(Failure(), f"{method}() of {party!r} raised; it is removed from the reactor")
+            what = f"{method}() of {party!r} raised; it is removed from the reactor"
+            report_failure(Failure(), what, self.context)
             why = error
         if why is None:
             return
         if method == "doRead" and isinstance(why, ConnectionDone) and isinstance(party, IHalfCloseableDescriptor):
             self._drop(party, "reader")
-            party.readConnectionLost(Failure(why))
+            self.context.copy().run(party.readConnectionLost, Failure(why))
         else:
             self._end(party, why)
 
     def _end(self, party: Any, why: BaseException) -> None:
         self._drop(party, "reader")
         self._drop(party, "writer")
-        party.connectionLost(Failure(why))
+        self.context.copy().run(party.connectionLost, Failure(why))
 
 
 class DescriptorSet:
@@ -108,9 +111,10 @@ class DescriptorSet:
     def unwatch(self, fd: int) -> None:
         """Forget `fd`, which must still be open."""
         del self._descriptors[fd]
-        self.poller.remove(fd)
+        # First, for the poller may keep `fd` as long as it waits.
         if self.poller.needs_wake:
             self.wake()
+        self.poller.remove(fd)
 
     @in_turn
     def addReader(self, reader: Any) -> None:

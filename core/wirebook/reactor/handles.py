@@ -7,27 +7,57 @@ turn, on whichever thread it happens.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+from wirebook.error import CannotListenError
 from wirebook.failure import Failure
 from wirebook.interfaces import HandleEvent, IHandle
 from wirebook.logger import report_failure
 from wirebook.turn import in_turn
 
 Observer: TypeAlias = Callable[[HandleEvent, IHandle], object]
+RoomMaker: TypeAlias = Callable[[IHandle, CannotListenError], bool]
+T = TypeVar("T")
 
 next_handle_id = count(1).__next__
 
 
 class Handles:
-    """Everything open in one reactor; iterate over it, oldest first, delayed calls last. Any thread."""
+    """Everything open in one reactor; iterate over it, oldest first, delayed calls last. Any thread.
+
+    Attribute ``make_room``: asked, as ``make_room(port, error)`` in the turn, when `port` finds its address in use; it
+    returns whether it has closed what was in the way, so that the port tries again. None: such a port fails.
+    """
 
     def __init__(self, timers: Iterable[IHandle] = ()) -> None:
         self._open: dict[int, IHandle] = {}
         self._timers = timers
         self._observers: tuple[Observer, ...] | None = None
+        self.make_room: RoomMaker | None = None
+
+    def open_port(self, port: IHandle, open: Callable[[], T]) -> T:
+        """What ``open()`` returns, which opens the socket of `port`; for transports, in the turn.
+
+        It is called a second time when the address was in use and `make_room` has made room. Raises what it raises.
+        """
+        try:
+            return open()
+        except CannotListenError as error:
+            if not self._has_room(port, error):
+                raise
+        return open()
+
+    def _has_room(self, port: IHandle, error: CannotListenError) -> bool:
+        if self.make_room is None or error.socketError.errno != errno.EADDRINUSE:
+            return False
+        try:
+            return self.make_room(port, error)
+        except Exception:
+            report_failure(Failure(), f"{self.make_room!r}, asked for room for {port!r}, raised", port.context)
+            return False
 
     def opened(self, handle: IHandle) -> None:
         """Register a handle; for transports."""

@@ -28,7 +28,7 @@ class Poller(Protocol):
         """Replace what is asked for."""
 
     def remove(self, fd: int) -> None:
-        """Forget `fd`. It must still be open."""
+        """Forget `fd`, which must still be open; no `poll` keeps it afterwards. Where `needs_wake`, wake that first."""
 
     def poll(self, timeout: float) -> list[tuple[int, int]]:
         """Wait `timeout` seconds at most (-1: without end); descriptors and what they are ready for."""

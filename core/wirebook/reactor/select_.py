@@ -1,10 +1,15 @@
-"""The select poller: slow, limited to small descriptor numbers, and available everywhere."""
+"""The select poller: slow, limited to small descriptor numbers, and available everywhere.
+
+On Linux a socket that is closed while select waits for it lives on until select returns, and its address stays in
+use. So who removes a descriptor waits for that, after it has woken the poller.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import select
+from threading import RLock
 
 from wirebook.reactor.poller import HANGUP, READ, WRITE
 
@@ -20,6 +25,8 @@ class SelectPoller:
 
     def __init__(self) -> None:
         self._masks: dict[int, int] = {}
+        # Re-entrant for signal handlers, which run inside select.
+        self._waiting = RLock()
 
     def add(self, fd: int, mask: int) -> None:
         if fd >= _LIMIT:
@@ -34,10 +41,15 @@ class SelectPoller:
         self._masks[fd] = mask
 
     def remove(self, fd: int) -> None:
-        del self._masks[fd]
+        with self._waiting:
+            del self._masks[fd]
 
     def poll(self, timeout: float) -> list[tuple[int, int]]:
-        # A copy: other threads change the set while this one, outside the turn, goes through it.
+        with self._waiting:
+            return self._poll(timeout)
+
+    def _poll(self, timeout: float) -> list[tuple[int, int]]:
+        # A copy: other threads add to the set while this one, outside the turn, goes through it.
         masks = self._masks.copy()
         readers = [fd for fd, mask in masks.items() if mask & READ]
         writers = [fd for fd, mask in masks.items() if mask & WRITE]

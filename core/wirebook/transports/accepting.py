@@ -62,7 +62,7 @@ class AcceptingPort:
         """Open the socket. Raises `CannotListenError`."""
         if self._socket is not None:
             raise RuntimeError(f"{self!r} is listening already")
-        self._socket, self._host = sock, _ = self._open()
+        self._socket, self._host = sock, _ = self.reactor.handles.open_port(self, self._open)
         self.state = "listening"
         try:
             self.factory.doStart()
@@ -153,7 +153,9 @@ class AcceptingPort:
         address = self._peer_address(peer)
         try:
             protocol = self.context.copy().run(build_protocol, self.factory, address)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             report_failure(
                 Failure(),
                 f"{type(self.factory).__name__}.buildProtocol() failed; the connection to {self._host} is closed",

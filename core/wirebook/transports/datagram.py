@@ -131,7 +131,9 @@ class DatagramState:
     def _call(self, method: Callable[..., Any], *args: Any) -> None:
         try:
             self.context.copy().run(method, *args)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             report_failure(Failure(), f"{self.label}.{method.__name__}() raised; {self!r} goes on", self.context)
 
     def _say_once(self, what: str, message: str) -> None:
@@ -365,7 +367,7 @@ class DatagramPort(Sending):
         """Open the socket. Raises `CannotListenError`, and RuntimeError when it is open."""
         if self._socket is not None or self._ending is not None:
             raise RuntimeError(f"{self!r} is {'open already' if self._socket else 'just closing'}")
-        self._socket, self._host = self._open()
+        self._socket, self._host = self.reactor.handles.open_port(self, self._open)
         self.state = "listening" if self._peer is None else "connected"
         self._choose_way()
         self._begin()
@@ -405,9 +407,12 @@ class DatagramPort(Sending):
         warnings.warn("a datagram port is closed with stopListening()", DeprecationWarning, stacklevel=2)
         self.stopListening()
 
+    @in_turn
     def closeHandle(self, abort: bool = False) -> Deferred[None]:
-        """`stopListening`."""
-        return self.stopListening()
+        """`stopListening`; a name in the file system, too, is free on return."""
+        ended = self.stopListening()
+        self._closed()
+        return ended
 
     def _close(self) -> None:
         self._run.end()
@@ -478,7 +483,9 @@ class DatagramPort(Sending):
                 self._tapped("received", data, sender)
             try:
                 self._receiver.datagramReceived(data, sender)
-            except (Exception, KeyboardInterrupt):
+            except SystemExit:
+                raise
+            except BaseException:
                 report_failure(Failure(), f"{self.label}.datagramReceived() raised; {self!r} goes on", untouched)
             if not self._reading or context != untouched:
                 return remaining

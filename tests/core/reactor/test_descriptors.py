@@ -6,7 +6,8 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,6 +16,8 @@ from tests.core.net_kit import PATIENCE, Recorder, Recorders, dial, on_reactor, 
 from wirebook.error import ConnectionDone, ConnectionLost
 from wirebook.failure import Failure
 from wirebook.transports.reactor import Reactor
+
+mark: ContextVar[str] = ContextVar("mark", default="none")
 
 
 class Party:
@@ -99,6 +102,31 @@ def test_reader_and_writer_of_one_descriptor_may_be_two_objects(any_reactor: Rea
         assert reader.read.wait(PATIENCE)
         assert any_reactor.removeAll() == [reader]
         assert any_reactor.getReaders() == []
+
+
+def test_a_reader_is_called_in_the_context_in_which_it_was_added(
+    any_reactor: Reactor, pipe: tuple[int, int], reported: Reports
+) -> None:
+    class Noting(Party):
+        seen: ClassVar[list[str]] = []
+
+        def doRead(self) -> Any:
+            self.seen.append(mark.get())
+            mark.set("its own")
+            return super().doRead()
+
+        def connectionLost(self, reason: Failure) -> None:
+            self.seen.append(mark.get())
+            super().connectionLost(reason)
+
+    token = mark.set("where it was added")
+    reader = Noting(pipe[0], ValueError)
+    any_reactor.addReader(reader)
+    mark.reset(token)
+    os.write(pipe[1], b"x")
+    assert reader.lost.wait(PATIENCE)
+    assert reader.seen == ["where it was added"] * 2
+    reported.wait()
 
 
 @pytest.mark.parametrize("outcome", [ValueError, ConnectionLost("gone")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -70,3 +71,48 @@ def test_a_descriptor_that_was_closed_without_a_word_is_hung_up() -> None:
 def test_a_descriptor_beyond_select_s_limit_is_refused_when_it_is_added(fd: int) -> None:
     with pytest.raises(ValueError, match="select cannot watch descriptor"):
         SelectPoller().add(fd, READ)
+
+
+def test_a_descriptor_that_is_removed_is_out_of_a_wait_that_was_woken() -> None:
+    for _ in range(50):
+        _remove_while_waiting()
+
+
+def _remove_while_waiting() -> None:
+    poller = SelectPoller()
+    reader, writer = os.pipe()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        poller.add(reader, READ)
+        poller.add(server.fileno(), READ)
+        thread = threading.Thread(target=poller.poll, args=(-1,))
+        thread.start()
+        address = server.getsockname()
+        os.write(writer, b"x")
+        poller.remove(server.fileno())
+    with socket.create_server(address):
+        thread.join(10)
+    for end in (reader, writer):
+        os.close(end)
+
+
+def test_a_signal_handler_inside_a_wait_may_remove_a_descriptor() -> None:
+    poller = SelectPoller()
+    reader, writer = os.pipe()
+    removed, other = os.pipe()
+    poller.add(reader, READ)
+    poller.add(removed, READ)
+
+    def handle(signum: int, frame: object) -> None:
+        poller.remove(removed)
+        os.write(writer, b"x")
+
+    usual = signal.signal(signal.SIGUSR1, handle)
+    alarm = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1))
+    alarm.start()
+    try:
+        assert poller.poll(10) == [(reader, READ)]
+    finally:
+        alarm.join()
+        signal.signal(signal.SIGUSR1, usual)
+    for end in (reader, writer, removed, other):
+        os.close(end)

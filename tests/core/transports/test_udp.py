@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Reports, eventually
-from tests.core.net_kit import drive
+from tests.core.net_kit import PATIENCE, drive
 from tests.core.transports.datagram_kit import Answerer, Listener, address, closing, plain_socket
 from tests.core.transports.faults import Fault, faulty_reactor, run_with_every_fault
 from wirebook.address import IPv4Address, IPv6Address
@@ -44,6 +44,20 @@ def test_without_an_interface_the_port_is_on_loopback(any_reactor: Reactor) -> N
         assert (port.port, port.interface, port.addressFamily) == (number, "127.0.0.1", socket.AF_INET)
     with closing(any_reactor.listenUDP(0, Listener(), interface="0.0.0.0")) as port:
         assert port.getHost().host == "0.0.0.0"
+
+
+def test_the_number_is_free_as_soon_as_the_port_is_closed(any_reactor: Reactor) -> None:
+    for _ in range(20):
+        port = any_reactor.listenUDP(0, Listener())
+        with plain_socket() as sock:
+            sock.sendto(b"x", address(port))
+            assert port.protocol.wait(1)
+        # By now the reactor mostly waits in its poller, which must not keep the socket.
+        with any_reactor.turn():
+            closed = port.stopListening()
+            again = any_reactor.listenUDP(port.port, Listener())
+        closed.wait(PATIENCE)
+        again.stopListening().wait(PATIENCE)
 
 
 def test_a_taken_port_is_refused(any_reactor: Reactor) -> None:

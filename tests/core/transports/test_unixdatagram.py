@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Reports, eventually
-from tests.core.net_kit import drive, short_of_descriptors
+from tests.core.net_kit import PATIENCE, drive, short_of_descriptors
 from tests.core.transports.datagram_kit import Answerer, ConnectedListener, Listener, closing
 from tests.core.transports.faults import Fault, faulty_reactor, run_with_every_fault
 from wirebook.address import UNIXAddress
@@ -72,6 +72,16 @@ def test_the_file_has_its_mode_and_is_removed(any_reactor: Reactor, path: str) -
     with closing(any_reactor.listenUNIXDatagram(path, Listener(), mode=0o600)):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert not os.path.exists(path)
+
+
+def test_the_name_is_free_as_soon_as_the_handle_is_closed(any_reactor: Reactor, path: str) -> None:
+    with any_reactor.turn():
+        old = any_reactor.listenUNIXDatagram(path, Listener())
+        closed = old.closeHandle()
+        new = any_reactor.listenUNIXDatagram(path, Listener())
+    closed.wait(PATIENCE)
+    with closing(new):
+        assert os.path.exists(path)
 
 
 def test_a_file_that_has_become_somebody_else_s_stays(any_reactor: Reactor, path: str) -> None:
