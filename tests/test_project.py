@@ -16,6 +16,7 @@ from statistics import quantiles
 
 import pytest
 
+import wirebook
 from tests.conftest import ROOT
 
 PACKAGES = {"wirebook": "core", "wirebook_widgets": "widgets", "wirebook_kernel": "kernel"}
@@ -26,7 +27,7 @@ PACKAGE_ORDER = ["wirebook", "wirebook_widgets", "wirebook_kernel"]
 
 # The same inside core: the ground floor first, the face that notebooks import last.
 LAYERS = [
-    {"turn", "installed", "logger", "failure", "deferred"},
+    {"turn", "installed", "logger", "failure", "deferred", "faces"},
     {"protocol", "address", "error", "interfaces", "trace", "ssl"},
     {"reactor"},
     {"transports"},
@@ -378,6 +379,10 @@ def test_the_wheel_holds_every_file_of_the_packages(contents: dict[str, bytes]) 
     }
     assert {f"{package}/py.typed" for package in PACKAGES} <= files
     assert not files - contents.keys()
+
+
+def test_the_wheel_has_the_version_that_the_package_tells(contents: dict[str, bytes]) -> None:
+    assert f"wirebook-{wirebook.__version__}.dist-info/METADATA" in contents
 
 
 def test_the_wheel_holds_the_kernelspec(contents: dict[str, bytes]) -> None:

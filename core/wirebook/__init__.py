@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING
 
+from wirebook import faces
 from wirebook.deferred import (
     AlreadyCalledError,
     CancelledError,
@@ -67,20 +68,14 @@ else:
 
     def __getattr__(name):
         """A name of `_LATER`, or one of its modules."""
-        from importlib import import_module
-
-        for module, names in _LATER.items():
-            if name in names:
-                value = globals()[name] = getattr(import_module(module), name)
-                return value
-            if module == f"wirebook.{name}":
-                return import_module(module)
-        raise AttributeError(f"module 'wirebook' has no attribute {name!r}", name=name, obj=None)
+        return faces.load(__name__, name, _LATER)
 
     def __dir__():
         """Everything that can be asked for, loaded or not."""
         return sorted({*globals(), *__all__})
 
+
+__version__ = "0.1.0"
 
 # The process's reactor. The name is also that of the package wirebook.reactor, which the imports above have
 # loaded: from here on the attribute is the instance, and modules below it import the package by its full name.

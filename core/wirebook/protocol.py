@@ -313,7 +313,11 @@ def check_factory(factory: Any, verb: str, client: bool = False) -> None:
 
 def build_protocol(factory: Any, addr: Any) -> Any:
     """What ``factory.buildProtocol(addr)`` gives, a protocol or None. Raises `TypeError` when it is neither."""
-    protocol = factory.buildProtocol(addr)
+    return check_protocol(factory.buildProtocol(addr), factory)
+
+
+def check_protocol(protocol: Any, factory: Any) -> Any:
+    """`protocol`, which `factory` has built. Raises `TypeError` when it is neither a protocol nor None."""
     if protocol is None or (hasattr(protocol, "makeConnection") and not isinstance(protocol, type)):
         return protocol
     what, right = f"{protocol!r}, which is no protocol", "return an instance of a Protocol, or None to refuse"
@@ -428,7 +432,9 @@ class OneConnection(ClientFactory):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         try:
             protocol = need_protocol(self.factory, addr)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             self.connected.errback()
             return None
         return _Announcing(protocol, self.connected)

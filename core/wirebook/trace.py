@@ -15,14 +15,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from reprlib import Repr
 from time import perf_counter, time
 from traceback import walk_tb
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from wirebook.deferred import Deferred, DeferredTracer, getTracer, setTracer
@@ -41,8 +40,7 @@ class Traceable(Protocol):
     trace: ITurnTrace | None
 
 
-@dataclass(frozen=True, slots=True)
-class TracedTurn:
+class TracedTurn(NamedTuple):
     """One callback of the reactor.
 
     ``number`` counts the turns of a trace from 1. ``cause`` is "read", "write", "timer" or "call", ``subject``
@@ -61,8 +59,7 @@ class TracedTurn:
     origin: Context | None
 
 
-@dataclass(frozen=True, slots=True)
-class TracedStep:
+class TracedStep(NamedTuple):
     """One callback of a Deferred.
 
     ``deferred`` is the number that the trace has given the Deferred. ``callback`` is the function's name and

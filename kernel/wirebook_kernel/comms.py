@@ -9,8 +9,7 @@ sent them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jupyter_client.session import Session
 
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from wirebook_widgets import View
 
 
-@dataclass(frozen=True, slots=True)
-class ViewMessage:
+class ViewMessage(NamedTuple):
     """A custom message that a page sent to `view`; `parent` is the message as the session unpacked it."""
 
     view: View

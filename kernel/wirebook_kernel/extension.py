@@ -13,9 +13,10 @@ from wirebook_kernel import reprs
 from wirebook_kernel.cells import Cell, Cells, current_cell
 from wirebook_kernel.comms import keep_on_subshells
 from wirebook_kernel.ending import guard_end, shut_down, unguard_end
+from wirebook_kernel.figures import Figures
 from wirebook_kernel.floods import Floods
 from wirebook_kernel.held import HeldErrors
-from wirebook_kernel.interrupts import guard_cell, guard_idle
+from wirebook_kernel.interrupts import guard_await, guard_cell, guard_idle, unguard_await
 from wirebook_kernel.live import LiveClasses
 from wirebook_kernel.magics import ReactorMagics
 from wirebook_kernel.ownership import close_earlier_runs, strip_keep
@@ -36,6 +37,8 @@ class Extension:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
+        # A terminal's shell has none.
+        self._kernel = getattr(shell, "kernel", None)
         self._reporter = CellReporter(shell)
         # IPython puts these in place for a cell and takes them back at its end, which goes wrong for two cells at once
         # (on subshells). So they stay, and are counted only.
@@ -43,6 +46,7 @@ class Extension:
         self._cells = Cells(shell, close_earlier_runs, self._ended)
         self._succession = Succession(self._cells)
         self._floods = Floods(self._cells)
+        self._figures = Figures(shell, self._cells.is_running)
         self._classes = LiveClasses(shell.user_ns)
         self._held = HeldErrors(shell.user_ns)
         self._events: dict[str, tuple[Callable[[Any], None], ...]] = {
@@ -69,13 +73,15 @@ class Extension:
         shell.register_magics(ReactorMagics(shell, self._classes, self._floods))
         reactor.handles.make_room = self._succession.make_room
         self._floods.install(shell.display_pub)
+        self._figures.install()
         reprs.install(shell)
         wirebook_widgets.describe_cell = cell_name
         shell.push(NAMES, interactive=False)
         atexit.register(shut_down)
         guard_end()
         guard_cell()
-        guard_idle(getattr(shell, "kernel", None))
+        guard_idle(self._kernel)
+        guard_await(self._kernel)
         self._cells.join()
         watchdog.note_cell()
 
@@ -99,6 +105,7 @@ class Extension:
         shut_down()
         atexit.unregister(shut_down)
         unguard_end()
+        unguard_await(self._kernel)
         for event, callbacks in self._events.items():
             for callback in callbacks:
                 shell.events.unregister(event, callback)
@@ -110,6 +117,7 @@ class Extension:
                 shell.magics_manager.magics[kind].pop(name, None)
         reprs.uninstall(shell)
         self._floods.uninstall()
+        self._figures.uninstall()
         wirebook_widgets.describe_cell = None
         shell.drop_by_id(NAMES)
         self._reporter.uninstall()

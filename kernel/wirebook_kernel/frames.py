@@ -14,10 +14,10 @@ import linecache
 import sys
 from collections.abc import Iterator
 from contextvars import Context
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from types import CodeType, FrameType
+from typing import NamedTuple
 
 FRAMEWORK = frozenset({"wirebook", "wirebook_kernel", "wirebook_widgets"})
 """Top-level packages that a KeyboardInterrupt must not surprise while they hold the turn."""
@@ -26,8 +26,7 @@ LIBRARIES = sys.stdlib_module_names | {"OpenSSL", "cryptography", "_cffi_backend
 """Top-level packages that work for whoever called them: their frames tell nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a thread is: the ``function`` that the reactor (or a cell) called, and the user's line that it is at.
 
     ``call`` is the text of what is being called there (``time.sleep``), empty when it cannot be told. ``context`` is
@@ -63,6 +62,18 @@ def in_framework(frame: FrameType | None) -> bool:
 def package_of(frame: FrameType) -> str:
     """The top-level package that the code of `frame` belongs to."""
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def callback_on(thread: int) -> FrameType | None:
+    """The frame of the callback that is at work, or the framework's frame that has called a function written in C."""
+    innermost = sys._current_frames().get(thread)
+    inside = False
+    for each in reversed(list(outwards(innermost))):
+        if package_of(each) in FRAMEWORK:
+            inside = True
+        elif inside:
+            return each
+    return None if in_framework(innermost) else innermost
 
 
 _LOADING = ("LOAD_ATTR", "LOAD_METHOD")

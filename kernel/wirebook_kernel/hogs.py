@@ -26,7 +26,7 @@ from typing import Final
 from wirebook import reactor
 from wirebook.logger import report_event
 from wirebook.turn import turn
-from wirebook_kernel.frames import FRAMEWORK, in_framework, outwards, package_of, position_of
+from wirebook_kernel.frames import callback_on, in_framework, outwards, position_of
 from wirebook_kernel.interrupts import bell, would_drop
 from wirebook_kernel.tripwire import Tripwire, Verdict
 
@@ -45,7 +45,7 @@ class Interruption:
     def __init__(self, pressed: bool) -> None:
         self._pressed = pressed
         self._began = self._since = monotonic()
-        self._callback = _callback_on(turn.owner)
+        self._callback = callback_on(turn.owner)
         self._shot: Shot | None = None
 
     def __enter__(self) -> Interruption:
@@ -57,7 +57,7 @@ class Interruption:
     def urge(self) -> None:
         """Do what can be done now, if the button was pressed. Called every now and then."""
         holder = turn.owner
-        callback = _callback_on(holder)
+        callback = callback_on(holder)
         if callback is not self._callback:
             self._callback, self._since = callback, monotonic()
         if bell.take_press():
@@ -71,7 +71,7 @@ class Interruption:
                 signal.pthread_kill(holder, signal.SIGINT)
         elif self._shot is not None:
             self._shot.urge()
-        elif _is_reactor(holder):
+        elif is_reactor(holder):
             self._shoot(holder)
 
     def _shoot(self, thread: int) -> None:
@@ -146,18 +146,7 @@ def _is_users(frame: FrameType) -> bool:
     return not (in_framework(frame) or would_drop(frame))
 
 
-def _is_reactor(thread: int) -> bool:
+def is_reactor(thread: int) -> bool:
+    """Whether the reactor runs on this thread."""
     hosted = reactor.hosting.thread
     return hosted is not None and hosted.ident == thread
-
-
-def _callback_on(thread: int) -> FrameType | None:
-    """The frame of the callback that is at work, or the framework's frame that has called a function written in C."""
-    innermost = sys._current_frames().get(thread)
-    inside = False
-    for each in reversed(list(outwards(innermost))):
-        if package_of(each) in FRAMEWORK:
-            inside = True
-        elif inside:
-            return each
-    return None if in_framework(innermost) else innermost

@@ -13,11 +13,14 @@ kept by something and not just changing hands.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import threading
 from _thread import allocate_lock, get_ident
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
@@ -84,6 +87,42 @@ def guard_idle(kernel: Any) -> None:
     elif getattr(kernel, "saved_sigint_handler", None) is signal.SIG_IGN:
         # In a cell: this is what is put back at its end.
         kernel.saved_sigint_handler = interrupt_idle
+
+
+def guard_await(kernel: Any) -> None:
+    """Let the stop button end at once what a cell of `kernel` awaits, from the next cell on."""
+    if hasattr(kernel, "_cancel_on_sigint"):
+        kernel._cancel_on_sigint = cancel_on_sigint
+
+
+def unguard_await(kernel: Any) -> None:
+    """Give ipykernel its own way back."""
+    if hasattr(kernel, "_cancel_on_sigint"):
+        del kernel._cancel_on_sigint
+
+
+@contextmanager
+def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
+    """Let SIGINT end a cell that awaits, whose end is `future`; what ipykernel enters for each of these cells.
+
+    Its own way wakes the loop too late: Tornado's add_callback from a signal handler does not end the wait in the
+    selector. A cell that is computing gets a KeyboardInterrupt, as any cell does. What it awaits may be up to a
+    callback that keeps the reactor, and cancelling takes the turn: so that one is ended too.
+    """
+    loop = asyncio.get_running_loop()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if runs_cell_code(frame):
+            interrupt(number, frame)
+        else:
+            bell.press()
+            loop.call_soon_threadsafe(future.cancel)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:

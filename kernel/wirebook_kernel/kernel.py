@@ -1,22 +1,15 @@
-"""`WirebookKernel`: ipykernel with a reactor, and the two things that an extension cannot do."""
+"""`WirebookKernel`: ipykernel with a reactor, and what an extension cannot do."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
-from types import FrameType
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 
-from wirebook import reactor
+from wirebook import __version__, reactor
 from wirebook_kernel.comms import ViewMessage, message_to_view
 from wirebook_kernel.ending import shut_down
-from wirebook_kernel.interrupts import bell, interrupt, runs_cell_code
 
 VOCABULARY = {"text": "Networking API (Twisted's names)", "url": "https://docs.twisted.org/en/stable/core/howto/"}
 
@@ -24,12 +17,11 @@ VOCABULARY = {"text": "Networking API (Twisted's names)", "url": "https://docs.t
 class WirebookKernel(IPythonKernel):
     """ipykernel's kernel with `wirebook_kernel`'s extension loaded before the first cell.
 
-    It adds what needs the kernel's own class: messages to live views are handled while a cell is running,
-    and the stop button ends an ``await`` at once.
+    It adds what needs the kernel's own class: messages to live views are handled while a cell is running.
     """
 
     implementation = "wirebook"
-    implementation_version = version("wirebook")
+    implementation_version = __version__
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
@@ -73,28 +65,3 @@ class WirebookKernel(IPythonKernel):
             message.view.receive(message.content, message.buffers)
         finally:
             self._publish_status("idle", "shell", parent=message.parent)  # type: ignore[no-untyped-call]
-
-    # --- the stop button -----------------------------------------------------------------------------
-
-    @contextmanager
-    def _cancel_on_sigint(self, future: asyncio.Future[Any]) -> Iterator[None]:
-        """Let SIGINT end a cell that awaits.
-
-        ipykernel's own way wakes the loop too late: Tornado's add_callback from a signal handler does not
-        end the wait in the selector. A cell that is computing gets a KeyboardInterrupt, as any cell does. What it
-        awaits may be up to a callback that keeps the reactor, and cancelling takes the turn: so that one is ended too.
-        """
-        loop = asyncio.get_running_loop()
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if runs_cell_code(frame):
-                interrupt(number, frame)
-            else:
-                bell.press()
-                loop.call_soon_threadsafe(future.cancel)
-
-        before = signal.signal(signal.SIGINT, handle)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)

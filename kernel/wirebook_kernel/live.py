@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet, ref
 
 from wirebook import Factory, reactor
@@ -33,8 +32,7 @@ MOST_WRAPPERS = 20
 MOST_NAMES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A factory or a protocol, and the handle that it works for."""
 
     handle: IHandle

@@ -6,9 +6,8 @@ Everything here is called in the turn, and only reads what the objects show of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from reprlib import Repr
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from IPython.core.getipython import get_ipython
 
@@ -23,8 +22,7 @@ MOST_TEXT: Final = 400
 MOST_STEPS: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """An object in words: a title, a state (empty for what has none), named facts, and text as it was typed.
 
     The text may have colours, as terminals have them.

@@ -18,8 +18,7 @@ import time
 from _thread import get_ident
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from IPython.display import display
 
@@ -28,7 +27,7 @@ from wirebook.reactor.backlog import Backlog, backlog
 from wirebook.reactor.loop import ReactorBase
 from wirebook.turn import turn
 from wirebook_kernel.frames import Position, position_of
-from wirebook_kernel.hogs import Interruption
+from wirebook_kernel.hogs import Interruption, is_reactor
 from wirebook_kernel.html import card, counted
 from wirebook_kernel.interrupts import bell, press_again
 
@@ -42,8 +41,7 @@ SLICE: Final = 0.05
 COMPUTING: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Stall:
+class Stall(NamedTuple):
     """One callback (or cell) that keeps the turn: ``seconds`` so far, or in all when it is ``over``.
 
     ``place`` says where it is for people, ``computing`` whether it uses the processor, ``in_cell`` whether it is a
@@ -186,7 +184,7 @@ class Watchdog:
                 stall = self._describe(seen, kept)
                 update = None if stall is None else self._tell(stall, seen)
         if stall is not None and update is not None:
-            update(replace(stall, seconds=unseen + time.monotonic() - began, over=True))
+            update(stall._replace(seconds=unseen + time.monotonic() - began, over=True))
 
     def _describe(self, seen: _Sighting, kept: float) -> Stall | None:
         frame = sys._current_frames().get(turn.owner)
@@ -194,7 +192,8 @@ class Watchdog:
             return None
         at = position_of(frame)
         place = self.place(at.file, at.line) if at.file else "a function written in C"
-        return Stall(at, place, backlog(self._reactor), kept, seen.computes(kept), at.context is None)
+        in_cell = at.context is None and not is_reactor(seen.thread)
+        return Stall(at, place, backlog(self._reactor), kept, seen.computes(kept), in_cell)
 
     def _tell(self, stall: Stall, seen: _Sighting) -> Update:
         context = stall.at.context or self._cells.get(seen.thread) or copy_context()

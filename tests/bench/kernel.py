@@ -22,7 +22,8 @@ CONNECTIONS = 50
 PROBE_RATE = 200.0
 LISTEN_CONNECTIONS = 500  # the longest batches, so the longest waits for the turn
 LISTENS = 300
-NOTHINGS = 100  # cells that do nothing
+NOTHINGS = 50  # cells that do nothing
+STARTS = 3  # pairs of kernels started in each round: no two starts take the same time
 
 SERVER = """
 from wirebook import Factory, Protocol, reactor
@@ -158,7 +159,7 @@ def add_costs(section: Section, rounds: int) -> None:
     kernels = ("wirebook_kernel", "ipykernel_launcher")
     for kernel in kernels:  # so that both find their bytecode
         cost(kernel)
-    costs = interleave(kernels, rounds, cost)
+    costs = interleave(kernels, rounds * STARTS, cost)
     for position, what, target in ((0, "kernel start", 1.2), (1, "round trip of an empty cell", 1.1)):
         ours, theirs = ([each[position] for each in costs[kernel]] for kernel in kernels)
         section.notes.append(f"{what}: {number(median(ours))} ms, ipykernel's {number(median(theirs))} ms.")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.kernel.kit import Message, Notebook, Run
+from tests.kernel.kit import Message, Notebook
 
 SERVER = """
 port = reactor.listenTCP(0, Factory.forProtocol(Protocol))
@@ -24,26 +23,6 @@ dot = base64.b64decode(
 )
 call = reactor.callLater(0.02, lambda: display(Image(dot)))
 """
-PLOT = """
-import matplotlib.pyplot as plt
-class Draws(Protocol):
-    def connectionMade(self):
-        plt.plot([1, 2, 3])
-        plt.show()
-        self.transport.loseConnection()
-port = reactor.listenTCP(0, Factory.forProtocol(Draws))
-"""
-LIVE_PLOT = """
-figure, axes = plt.subplots()
-plt.close()
-shown = display(figure, display_id=True)
-def draw_again(left):
-    axes.plot([1, left])
-    shown.update(figure)
-    if left > 1:
-        reactor.callLater(0.01, draw_again, left - 1)
-call = reactor.callLater(0.01, draw_again, 3)
-"""
 TQDM = """
 from tqdm import tqdm
 bar = tqdm(total=3, desc="fetched", mininterval=0)
@@ -54,8 +33,6 @@ def step(left):
     bar.close()
 call = reactor.callLater(0.01, step, 3)
 """
-# A server that starts needs none of these; each of them costs more than the whole framework.
-HEAVY = {"OpenSSL", "cryptography", "service_identity", "cffi", "idna", "anywidget", "ipywidgets", "wirebook.adbapi"}
 
 
 def completed(notebook: Notebook, code: str) -> list[str]:
@@ -135,31 +112,6 @@ def test_a_picture_displayed_by_a_callback_appears_in_its_cell(notebook: Noteboo
     assert "image/png" in run.displays[0]
 
 
-def shows(count: int) -> Callable[[Run], bool]:
-    """Whether a run has so many displays."""
-    return lambda run: len(run.displays) == count
-
-
-def test_a_plot_shown_by_a_callback_appears_in_its_cell(notebook: Notebook) -> None:
-    """While no cell ends: pyplot has one list of figures for all threads, and the end of a cell shows it."""
-    run = notebook.run("%matplotlib inline\n" + PLOT)
-    number = notebook.value("port.port")
-    for count in (1, 2):
-        with socket.create_connection(("127.0.0.1", number), 10):
-            run.wait(shows(count))
-    other = notebook.run("'another cell'")
-    assert [sorted(each) for each in run.displays] == [["image/png", "text/plain"]] * 2
-    assert other.displays == []
-
-
-def test_a_figure_of_a_cell_is_drawn_again_by_callbacks_while_other_cells_end(notebook: Notebook) -> None:
-    notebook.run("%matplotlib inline\nimport matplotlib.pyplot as plt")
-    live = notebook.run(LIVE_PLOT)
-    others = [notebook.run("'another cell'") for _ in range(5)]
-    live.wait(lambda run: len(run.of_type("update_display_data")) == 3)
-    assert not [each.displays for each in others if each.displays]
-
-
 def test_a_progress_bar_moved_by_callbacks_stays_in_its_cell(notebook: Notebook) -> None:
     run = notebook.run(TQDM)
     other = notebook.run("print('another cell')")
@@ -187,12 +139,6 @@ def test_a_server_in_a_cell_is_reached_by_a_command_in_a_cell(notebook: Notebook
     assert "b'hello'" in run.stdout
     with socket.create_connection(("127.0.0.1", notebook.value("number")), 10) as client:
         assert client.recv(5) == b"hello"
-
-
-def test_what_a_start_does_not_need_is_loaded_later() -> None:
-    program = f"import sys, wirebook_kernel.kernel; print([name for name in {sorted(HEAVY)} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, cwd=ROOT)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_a_name_of_the_face_is_there_when_it_is_asked_for() -> None:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from subprocess import Popen
 
+import pytest
+
+import wirebook
+from tests.conftest import ROOT
 from tests.kernel.conftest import ECHO, NAMES
 from tests.kernel.kit import Notebook
 from wirebook_kernel.kernel import WirebookKernel
@@ -13,11 +19,20 @@ from wirebook_kernel.kernel import WirebookKernel
 # The promise; a cell blocks for much longer.
 SHUTDOWN_SECONDS = 2.0
 SLEEPS = "print('here', flush=True); time.sleep(60)"
+# What a start, and a server, can do without. Many of these cost more than the whole framework.
+LATER = {
+    "TLS": ["OpenSSL", "cryptography", "service_identity", "cffi", "wirebook.ssl", "wirebook.transports.tls"],
+    "live views": ["anywidget", "ipywidgets", "wirebook_widgets.connections"],
+    "pictures": ["matplotlib", "PIL"],
+    "names beyond ASCII": ["idna"],
+    "databases": ["wirebook.adbapi"],
+    "what programs are made of": ["wirebook.endpoints", "wirebook.protocols", "wirebook.service", "wirebook.task"],
+}
 
 
 def test_it_introduces_itself(notebook: Notebook) -> None:
     info = notebook.control("kernel_info_request")["content"]
-    assert info["implementation"] == "wirebook"
+    assert (info["implementation"], info["implementation_version"]) == ("wirebook", wirebook.__version__)
     assert info["banner"].startswith("Wirebook 0.")
     assert info["language_info"]["name"] == "python"
     assert "Twisted" in info["help_links"][0]["text"]
@@ -44,6 +59,31 @@ def test_the_debugger_leaves_the_reactor_thread_alone(notebook: Notebook) -> Non
         True,
         True,
     )
+
+
+@pytest.fixture(scope="module")
+def loaded_at_start() -> set[str]:
+    """The modules of a kernel whose first cell asks for them."""
+    with Notebook() as notebook:
+        names: list[str] = notebook.value("sorted(__import__('sys').modules)")
+        return set(names)
+
+
+@pytest.mark.parametrize("modules", LATER.values(), ids=LATER)
+def test_a_start_does_not_load(modules: list[str], loaded_at_start: set[str]) -> None:
+    assert not loaded_at_start & set(modules)
+
+
+def test_naming_the_package_loads_nothing_of_the_kernel_and_nothing_that_it_stands_on() -> None:
+    """So the collector is off before anything is loaded, and does not go through all of it again and again."""
+    program = "import sys, wirebook_kernel; print({'wirebook', 'IPython', 'ipykernel', 'zmq'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_the_collector_works_once_the_kernel_runs_and_leaves_the_kernel_itself_alone(notebook: Notebook) -> None:
+    assert notebook.value("__import__('gc').isenabled()")
+    assert notebook.value("__import__('gc').get_freeze_count()") > 50_000
 
 
 def test_the_kernel_says_nothing_until_it_is_asked() -> None:
@@ -87,6 +127,6 @@ def test_a_restarted_kernel_finds_its_port_free() -> None:
         assert notebook.run(code).error == ""
 
 
-def test_the_class_is_ipykernels_with_two_things_more() -> None:
+def test_the_class_is_ipykernels_with_little_more() -> None:
     assert WirebookKernel.implementation == "wirebook"
     assert WirebookKernel.__mro__[1].__name__ == "IPythonKernel"

@@ -50,6 +50,13 @@ HOWS = {
     "def fire():\n"
     "    with socket.create_connection(('127.0.0.1', port.getHost().port)) as client:\n"
     "        client.sendall(b'x'); client.recv(1)",
+    "a reader": "class Reader:\n"
+    "    here, there = socket.socketpair()\n"
+    "    def fileno(self): return self.here.fileno()\n"
+    "    def doRead(self): emit()\n"
+    "    def connectionLost(self, reason): print('over')\n"
+    "reader = Reader(); reactor.addReader(reader)\n"
+    "fire = lambda: reader.there.send(b'x')",
     "a thread": FIRES + "go.addCallback(lambda _: deferToThread(emit));",
     "a coroutine": FIRES + "async def work():\n    await go\n    emit()\nensureDeferred(work());",
     "a generator": FIRES + "@inlineCallbacks\ndef work():\n    yield go\n    emit()\nwork();",

@@ -9,6 +9,7 @@ import pytest
 
 from tests.kernel.conftest import ECHO, NAMES
 from tests.kernel.kit import Notebook
+from tests.kernel.test_interrupts import ALIVE, STUCK, WAITING, stop
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,15 @@ def test_output_is_routed_and_cells_own_what_they_open(notebook: Notebook) -> No
     assert notebook.value("len(reactor.handles.of('port'))") == 1
 
 
+def test_an_edited_cell_takes_its_port(notebook: Notebook) -> None:
+    notebook.run(ECHO)
+    number = notebook.value("port.port")
+    edited = notebook.run(ECHO.replace("(0,", f"({number},"))
+    assert edited.error == ""
+    assert "which this cell replaces: closed 1 port.\n" in edited.stdout
+    assert notebook.value("list(reactor.handles) == [port]")
+
+
 def test_deferreds_are_awaited_shown_and_reported(notebook: Notebook) -> None:
     assert notebook.run("await succeed('arrived')").result["text/plain"] == "'arrived'"
     assert "fired" in notebook.run("succeed('arrived')").result["text/html"]
@@ -43,6 +53,14 @@ def test_the_stop_button_ends_a_blocking_cell_and_spares_the_framework(notebook:
     notebook.interrupt()
     assert run.wait().error.startswith("KeyboardInterrupt")
     assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 1); await d").error == ""
+
+
+@pytest.mark.parametrize("waits_for", ["a Deferred", "a callback that keeps the reactor"])
+def test_the_stop_button_ends_an_await_at_once(waits_for: str, notebook: Notebook) -> None:
+    hog = STUCK.format("while True: pass") + WAITING if waits_for != "a Deferred" else ""
+    saying = hog or "import asyncio; asyncio.get_running_loop().call_soon(lambda: print('here', flush=True))\n"
+    assert stop(notebook, saying + "await Deferred()").error.startswith("CancelledError")
+    assert notebook.run(ALIVE).result == {"text/plain": "'alive'"}
 
 
 def test_late_output_displays_and_errors_reach_their_cell(notebook: Notebook) -> None:
@@ -107,6 +125,7 @@ def test_unloading_takes_everything_back_and_it_can_be_loaded_again() -> None:
         assert notebook.value("sorted(get_ipython().magics_manager.magics['line'])") == before
         assert notebook.run("reactor").error.startswith("NameError")
         assert notebook.value("wirebook.reactor.running") is False
+        assert notebook.value("wirebook.reactor.handles.make_room") is None
         assert notebook.value(interval) == 0.005
         notebook.run("%load_ext wirebook_kernel")
         assert notebook.run("d = Deferred(); reactor.callLater(0, d.callback, 1); await d").error == ""

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import eventually
 from wirebook.turn import turn
+from wirebook_kernel import tripwire
 from wirebook_kernel.frames import position_of
 from wirebook_kernel.tracebacks import steps_of
 from wirebook_kernel.tripwire import Tripwire, Verdict, enlist_thread, safe_points
@@ -59,8 +60,10 @@ class Victim:
     def functions(self) -> list[str]:
         """The functions on the way from `function` to where the interrupt came."""
         assert isinstance(self.outcome, KeyboardInterrupt)
-        names = [step.tb_frame.f_code.co_name for step in steps_of(self.outcome.__traceback__)]
-        return [name for name in names if not name.startswith("_")]
+        codes = [step.tb_frame.f_code for step in steps_of(self.outcome.__traceback__)]
+        # From Python 3.12 on it is raised in the wire's own function.
+        users = [code for code in codes if code.co_filename != tripwire.__file__]
+        return [code.co_name for code in users if not code.co_name.startswith("_")]
 
     def _run(self) -> None:
         enlist_thread()

@@ -13,7 +13,8 @@ import pytest
 from tests.conftest import eventually
 from tests.core.net_kit import on_reactor
 from tests.kernel.kit import Notebook
-from wirebook import Deferred, ensureDeferred, reactor
+from wirebook import Deferred, Failure, ensureDeferred, reactor
+from wirebook.error import ConnectionDone
 from wirebook.turn import turn
 from wirebook_kernel.watchdog import Stall, Update, Watchdog
 
@@ -112,7 +113,28 @@ WAYS: dict[str, Callable[[Hog], object]] = {
     "a timer": lambda hog: reactor.callLater(0, hog.wait),
     "a step of a Deferred": lambda hog: reactor.callFromThread(Deferred[None]().addCallback(hog.wait).callback, None),
     "a coroutine": lambda hog: reactor.callFromThread(ensureDeferred, coroutine(hog)),
+    "a reader": lambda hog: reactor.addReader(Reading(hog)),
 }
+
+
+class Reading:
+    """Has something to read at once."""
+
+    def __init__(self, hog: Hog) -> None:
+        self.hog = hog
+        self.here, self.there = socket.socketpair()
+        self.there.send(b"x")
+
+    def fileno(self) -> int:
+        return self.here.fileno()
+
+    def doRead(self) -> Exception:
+        self.hog.wait()
+        return ConnectionDone()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.here.close()
+        self.there.close()
 
 
 async def coroutine(hog: Hog) -> None:
@@ -127,6 +149,29 @@ def test_the_cell_of_a_stall_is_that_of_its_context(way: str, watched: Watched, 
     mark.reset(token)
     watched.first()
     assert watched.shown[0][1] == "cell 3"
+
+
+def test_the_method_of_a_reader_is_named(watched: Watched, hog: Hog) -> None:
+    reactor.addReader(Reading(hog))
+    stall = watched.first()
+    assert (stall.at.function, stall.in_cell) == ("Reading.doRead", False)
+    assert stall.title.startswith("Reading.doRead() keeps the reactor waiting")
+
+
+def test_what_the_reactor_calls_in_no_context_is_no_cell(watched: Watched, hog: Hog) -> None:
+    class Asked(Reading):
+        def doRead(self) -> None:  # type: ignore[override]
+            self.here.recv(1)
+            self.fileno = self.ask  # type: ignore[method-assign]
+
+        def ask(self) -> int:
+            self.hog.wait()
+            return -1
+
+    reactor.addReader(Asked(hog))
+    stall = watched.first()
+    assert stall.in_cell is False
+    assert "wait() keeps the reactor waiting" in stall.title
 
 
 def test_a_function_written_in_c_is_named_too(watched: Watched) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING
 
+from wirebook import faces
 from wirebook_widgets.watch import watch
 
 views: dict[str, View] = {}
@@ -26,16 +27,11 @@ if TYPE_CHECKING:
     from wirebook_widgets._view import View
     from wirebook_widgets.connections import Connections
 else:
-    _LATER = {"View": "_view", "Connections": "connections"}
+    _LATER = {"wirebook_widgets._view": ["View"], "wirebook_widgets.connections": ["Connections"]}
 
     def __getattr__(name):
         """A class of `_LATER`."""
-        from importlib import import_module
-
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-        return value
+        return faces.load(__name__, name, _LATER)
 
     def __dir__():
         """Everything that can be asked for, loaded or not."""

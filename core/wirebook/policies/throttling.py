@@ -106,7 +106,9 @@ class ThrottlingProtocol(ProtocolWrapper):
         """Make a call that came from no transport; what it raises ends this connection and no other."""
         try:
             call()
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             report_failure(Failure(), f"{call!r} raised; the connection of {self!r} is aborted")
             getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wirebook.failure import Failure
-from wirebook.protocol import ClientFactory, Protocol, connectionDone
+from wirebook.protocol import ClientFactory, Protocol, check_protocol, connectionDone
 
 # What transports call on a protocol only if it has it.
 _OPTIONAL_EVENTS = frozenset(
@@ -144,6 +144,9 @@ class ProtocolWrapper(Protocol):
         """Take the transport, tell the factory, and be the transport of the wrapped protocol."""
         super().makeConnection(transport)
         self.factory.registerProtocol(self)
+        # Not when it is built: only now there is an end to come, at which factories that count let go of it.
+        wrapped, self.wrappedProtocol = self.wrappedProtocol, None
+        self.wrappedProtocol = check_protocol(wrapped, getattr(self.factory, "wrappedFactory", self.factory))
         self.wrappedProtocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -155,7 +158,8 @@ class ProtocolWrapper(Protocol):
         try:
             self.factory.unregisterProtocol(self)
         finally:
-            wrapped.connectionLost(reason)
+            if wrapped is not None:
+                wrapped.connectionLost(reason)
 
 
 class WrappingFactory(ClientFactory):

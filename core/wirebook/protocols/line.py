@@ -433,7 +433,9 @@ class FileSender:
         try:
             if self._hand_over(self.file) or self._read(self.file):
                 return
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             outcome: bytes | Failure = Failure()
         else:
             outcome = self.lastSent

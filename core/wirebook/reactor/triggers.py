@@ -100,7 +100,9 @@ class Triggers:
             context, func, args, kw = call
             try:
                 results.append(context.run(func, *args, **kw))
-            except (Exception, KeyboardInterrupt):
+            except SystemExit:
+                raise
+            except BaseException:
                 report_failure(Failure(), f"a {phase!r} trigger of {event} raised: {func!r}", context)
         return results
 

@@ -276,7 +276,9 @@ class ClientService(Service):
         self._failures += 1
         try:
             delay = self._policy(self._failures)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             report_failure(Failure(), f"the retryPolicy {self._policy!r} raised; backoffPolicy() is used instead")
             delay = _DEFAULT_POLICY(self._failures)
         report_event(

@@ -170,7 +170,9 @@ class BaseProcess:
     def _tell(self, method: str, *args: Any) -> None:
         try:
             self.context.copy().run(getattr(self.proto, method), *args)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             name = type(self.proto).__name__
             report_failure(Failure(), f"{name}.{method}() of {self!r} raised", self.context)
 

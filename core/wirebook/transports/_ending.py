@@ -23,7 +23,9 @@ class Ending(StreamState):
         """Call a method of the protocol in this connection's context; if it raises, the connection ends."""
         try:
             self.context.copy().run(getattr(self.protocol, method), *args)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             self._protocol_raised(method)
 
     def _protocol_raised(self, method: str) -> None:
@@ -126,7 +128,9 @@ class Ending(StreamState):
         """Call something of the program's at the end, where raising can end nothing any more."""
         try:
             self.context.copy().run(func, *args)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             report_failure(Failure(), f"{name_and_place(func)[0]}() raised", self.context)
 
     def _fire_close_waiters(self) -> None:

@@ -74,7 +74,9 @@ class Securing(Writing):
             self.tap.data("received", data)
         try:
             self.context.copy().run(self.protocol.dataReceived, data)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             self._protocol_raised("dataReceived")
 
     @property

@@ -260,7 +260,9 @@ class Writing(Ending):
     def _ask_producer(self) -> None:
         try:
             self.context.copy().run(self._producer.resumeProducing)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             self._protocol_raised("resumeProducing")
             return
         # A pull producer that wrote little is asked again when the socket has room.

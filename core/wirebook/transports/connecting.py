@@ -126,7 +126,9 @@ class Connector:
         self.state = "connected"
         try:
             protocol = self.context.copy().run(build_protocol, self.factory, client.getPeer())
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             failure = Failure()
             report_failure(failure, f"{type(self.factory).__name__}.buildProtocol() failed", self.context)
             self._failed_with = failure
@@ -162,7 +164,9 @@ class Connector:
         func: Callable[..., Any] = getattr(self.factory, method)
         try:
             self.context.copy().run(func, self, *args)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             report_failure(Failure(), f"{type(self.factory).__name__}.{method}() raised", self.context)
 
     @in_turn

@@ -99,7 +99,9 @@ class MemoryTransport(StreamTransport):
             trace.begin(cause, self)
         try:
             call()
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             report_failure(Failure(), f"dispatching to {self!r} raised", self.context)
         finally:
             if trace is not None:

@@ -24,7 +24,9 @@ def _put_tls_on(connection: Server | Client, options: Any) -> Failure | None:
 
     try:
         secure(connection, options, connection.role == "client", connection.factory)
-    except (Exception, KeyboardInterrupt):
+    except SystemExit:
+        raise
+    except BaseException:
         failure = Failure()
         report_failure(failure, f"{options!r} gave no TLS for {connection.describe()}", connection.context)
         return failure

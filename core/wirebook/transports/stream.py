@@ -75,7 +75,9 @@ class StreamTransport(Securing):
             self.tap.data("received", data)
         try:
             self.context.copy().run(self.protocol.dataReceived, data)
-        except (Exception, KeyboardInterrupt):
+        except SystemExit:
+            raise
+        except BaseException:
             self._protocol_raised("dataReceived")
 
     def _read_ended(self) -> None:

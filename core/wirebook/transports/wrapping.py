@@ -14,7 +14,7 @@ from wirebook.error import ConnectionDone
 from wirebook.failure import Failure
 from wirebook.installed import the_reactor
 from wirebook.interfaces import ITurnTrace
-from wirebook.protocol import Factory
+from wirebook.protocol import Factory, build_protocol
 from wirebook.reactor.handles import Handles
 from wirebook.transports.stream import StreamTransport
 from wirebook.transports.tls import TLSLayer, check_options, connection_maker, handshake_timeout
@@ -324,7 +324,7 @@ class TLSMemoryBIOFactory(Factory):
 
     def buildProtocol(self, addr: Any) -> Any:
         """The wrapper around the wrapped factory's protocol; None when that gives none."""
-        wrapped = self.wrappedFactory.buildProtocol(addr)
+        wrapped = build_protocol(self.wrappedFactory, addr)
         return None if wrapped is None else self.protocol(self, wrapped)
 
     def registerProtocol(self, p: Any) -> None:

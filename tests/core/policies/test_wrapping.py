@@ -14,7 +14,13 @@ from tests.core.net_kit import Echo, Recorder, Recorders, dial, receive_all, rec
 from tests.core.policies.policy_kit import PEER, Noting, Server, connect
 from wirebook.error import ConnectionDone
 from wirebook.failure import Failure
-from wirebook.policies import ProtocolWrapper, WrappingFactory
+from wirebook.policies import (
+    LimitConnectionsByPeer,
+    ProtocolWrapper,
+    ThrottlingFactory,
+    TimeoutFactory,
+    WrappingFactory,
+)
 from wirebook.protocol import ClientFactory, Factory, Protocol, connectionDone
 from wirebook.testing import StringTransport
 from wirebook.transports.reactor import Reactor
@@ -243,6 +249,27 @@ def test_half_closing_passes_a_wrapper_in_both_directions(reactor: Reactor) -> N
         sock.sendall(b"abc")
         sock.shutdown(socket.SHUT_WR)
         assert receive_all(sock) == b"cba"
+
+
+class Wrong(Factory):
+    """Builds what is no protocol."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return 5
+
+
+@pytest.mark.parametrize("policy", [WrappingFactory, ThrottlingFactory, TimeoutFactory, LimitConnectionsByPeer])
+def test_a_wrapped_factory_that_builds_no_protocol_is_reported_once(
+    policy: type[WrappingFactory], reactor: Reactor, reported: Reports
+) -> None:
+    factory: Any = policy(Wrong())
+    with serving(reactor, factory) as port, dial(port) as sock:
+        assert receive_all(sock) == b""
+        assert eventually(lambda: not list(reactor.handles.of("connection")))
+    (record,) = reported()
+    assert "Wrong.buildProtocol() returned 5, which is no protocol" in str(record.wirebook_failure.value)  # type: ignore[attr-defined]
+    assert not factory.protocols
+    assert not getattr(factory, "peerConnections", None), "it does not count"
 
 
 def test_an_error_in_a_wrapped_protocol_ends_its_connection_alone(reactor: Reactor, reported: Reports) -> None:

@@ -189,6 +189,16 @@ def test_a_refused_connection_is_refused() -> None:
     assert TLSMemoryBIOFactory(server_options(), False, Closed(Secured), Clock()).buildProtocol(None) is None
 
 
+def test_a_wrapped_factory_that_builds_no_protocol_is_told_so() -> None:
+    class Wrong(Recorders[Any]):
+        def buildProtocol(self, addr: Any) -> Any:
+            return Secured
+
+    factory = TLSMemoryBIOFactory(server_options(), False, Wrong(Secured), Clock())
+    with pytest.raises(TypeError, match=r"Wrong\.buildProtocol\(\) returned the class Secured: return an instance"):
+        factory.buildProtocol(None)
+
+
 def test_options_for_the_other_side_are_refused() -> None:
     with pytest.raises(TypeError, match="TLS as a server needs options"):
         TLSMemoryBIOFactory(authority().clientOptions("x"), False, Recorders(Secured))

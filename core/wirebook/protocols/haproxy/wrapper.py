@@ -84,10 +84,7 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_timer()
-        if self.wrappedProtocol is not None:
-            super().connectionLost(reason)
-        else:
-            self.factory.unregisterProtocol(self)
+        super().connectionLost(reason)
 
     def getPeer(self) -> Any:
         """Who has connected to the proxy; the proxy itself as long as that is not known."""
