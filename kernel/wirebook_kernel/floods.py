@@ -33,6 +33,7 @@ from ipykernel.zmqshell import ZMQDisplayPublisher
 from wirebook import reactor
 from wirebook_kernel.cells import Cell, current_cell
 from wirebook_kernel.html import counted
+from wirebook_kernel.interrupts import undivided
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -163,6 +164,7 @@ class Floods:
 
         return exempted
 
+    @undivided
     def spend(self, notes: Notes, spending: Callable[[Budget], Any]) -> Any:
         """Let `spending` take from the budget of this context's cell. What it leaves out is noted later."""
         tell = None
@@ -200,6 +202,7 @@ class Floods:
             budgets = self._budgets.items()
             self._budgets = {cell: budget for cell, budget in budgets if budget.flooded or budget.began > over}
 
+    @undivided
     def _tell(self, budget: Budget, began: float, notes: Notes, context: Context) -> None:
         """Say what was left out since the second `began`, show the last update of each display, begin the next one."""
         with self._lock:
@@ -300,6 +303,7 @@ class StreamGate:
             self._stream.write = self.inner
         self.inner = self._write
 
+    @undivided
     def write(self, text: str) -> int | None:
         """As the stream's, line by line, and as far as the limit allows."""
         if getattr(self._passing, "now", False) or not isinstance(text, str) or self._stream.closed:
@@ -342,6 +346,7 @@ class StreamGate:
         if line.awaited:
             self._await_end(line)
 
+    @undivided
     def _finish(self, line: Line) -> None:
         """Pass on what there is of a line."""
         with line.lock:

@@ -27,7 +27,7 @@ from wirebook import reactor
 from wirebook.logger import report_event
 from wirebook.turn import turn
 from wirebook_kernel.frames import callback_on, in_framework, outwards, position_of
-from wirebook_kernel.interrupts import bell, would_drop
+from wirebook_kernel.interrupts import bell, has_to_end
 from wirebook_kernel.tripwire import Tripwire, Verdict
 
 # Seconds after which one callback counts as one that keeps the turn, and all callbacks of one iteration together.
@@ -143,7 +143,7 @@ class Shot:
 
 
 def _is_users(frame: FrameType) -> bool:
-    return not (in_framework(frame) or would_drop(frame))
+    return not (in_framework(frame) or has_to_end(frame))
 
 
 def is_reactor(thread: int) -> bool:

@@ -19,20 +19,24 @@ import signal
 import threading
 from _thread import allocate_lock, get_ident
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Final
+from types import CodeType, FrameType, FunctionType
+from typing import Any, Final, TypeVar, cast
 
 from IPython.core.interactiveshell import InteractiveShell
 
 from wirebook.turn import turn
 from wirebook_kernel.frames import in_framework, outwards, package_of
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _RUN_CODE = InteractiveShell.run_code.__code__
 # What Python calls when it frees an object: an exception in there is printed and dropped.
 _FINALIZERS: Final = frozenset({("_weakrefset", "_remove"), ("weakref", "remove"), ("weakref", "__call__")})
-_dropped: Final[deque[int]] = deque()
+# The code of what is `undivided`.
+_undivided: Final[set[CodeType]] = set()
+_later: Final[deque[int]] = deque()
 
 
 class Bell:
@@ -127,8 +131,8 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
     """The SIGINT handler of cells: raise KeyboardInterrupt now, or when the framework has done what it is at."""
-    if would_drop(frame):
-        _dropped.append(signum)
+    if has_to_end(frame):
+        _later.append(signum)
         bell.ring()
         return
     held = turn.owner == get_ident()
@@ -148,18 +152,31 @@ def interrupt_idle(signum: int, frame: FrameType | None) -> None:
 
 
 def press_again() -> None:
-    """Send the interrupts again that came where Python drops exceptions; by now that is over, or soon will be."""
-    while _dropped:
-        signal.pthread_kill(threading.main_thread().ident or 0, _dropped.pop())
+    """Send the interrupts again that came where something had to end; by now it has, or soon will."""
+    while _later:
+        signal.pthread_kill(threading.main_thread().ident or 0, _later.pop())
 
 
-def would_drop(frame: FrameType | None) -> bool:
-    """Whether an exception in `frame` would be dropped by the interpreter, which is freeing an object there."""
+def undivided(function: F) -> F:
+    """Decorate a function that holds a lock for which other threads wait: an interrupt comes when it has ended.
+
+    From Python 3.14 on one could come between taking the lock and the body of its ``with``, which then never gives it
+    back.
+    """
+    _undivided.add(cast(FunctionType, function).__code__)
+    return function
+
+
+def has_to_end(frame: FrameType | None) -> bool:
+    """Whether what runs in `frame` must end before there is an exception.
+
+    It is part of something `undivided`, or the interpreter is freeing an object and would drop the exception.
+    """
     watching_gc = [getattr(callback, "__code__", None) for callback in gc.callbacks]
     for each in outwards(frame):
         if each.f_code is _RUN_CODE:
             return False
-        if each.f_code in watching_gc:
+        if each.f_code in _undivided or each.f_code in watching_gc:
             return True
         name = each.f_code.co_name
         if name == "__del__" or (each.f_globals.get("__name__"), name) in _FINALIZERS:

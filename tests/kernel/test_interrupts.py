@@ -25,12 +25,16 @@ from tests.kernel.kit import Notebook, Run
 from wirebook.turn import Turn, turn
 from wirebook_kernel.interrupts import (
     bell,
+    cancel_on_sigint,
+    guard_await,
     guard_cell,
     guard_idle,
     interrupt,
     interrupt_idle,
     press_again,
     runs_cell_code,
+    undivided,
+    unguard_await,
 )
 
 # What the stop button may take at most, on a machine that has much else to do; it takes milliseconds.
@@ -411,8 +415,17 @@ def collect_garbage() -> None:
     gc.collect()
 
 
-@pytest.mark.parametrize("free", [Freed, free_a_member_of_a_weak_set, collect_garbage])
-def test_an_interrupt_where_python_would_drop_it_is_pressed_again(free: Callable[[], object]) -> None:
+@undivided
+def hold_a_lock() -> None:
+    """The stop button is pressed in a function that must not be left half done."""
+    interrupt(signal.SIGINT, sys._getframe())
+
+
+WHERE = [Freed, free_a_member_of_a_weak_set, collect_garbage, hold_a_lock]
+
+
+@pytest.mark.parametrize("free", WHERE)
+def test_an_interrupt_where_something_has_to_end_is_pressed_again(free: Callable[[], object]) -> None:
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     try:
@@ -443,6 +456,19 @@ def test_a_cell_is_guarded_unless_another_handler_is_in_place() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_what_a_kernel_awaits_is_guarded_and_given_back() -> None:
+    class Kernel:
+        def _cancel_on_sigint(self) -> None: ...
+
+    kernel: Any = Kernel()
+    guard_await(kernel)
+    assert kernel._cancel_on_sigint is cancel_on_sigint
+    unguard_await(kernel)
+    assert vars(kernel) == {}
+    for shell_without_kernel in (guard_await, unguard_await):
+        shell_without_kernel(None)
 
 
 def test_an_idle_kernel_is_guarded_where_the_signal_was_ignored() -> None:
