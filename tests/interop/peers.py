@@ -26,7 +26,8 @@ class Web(Recorder):
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
         if b"\r\n\r\n" in self.data:
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.body) + self.body)
+            head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+            self.transport.write(head % len(self.body) + self.body)
             self.transport.loseConnection()
 
 

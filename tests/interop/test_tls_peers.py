@@ -58,8 +58,9 @@ class Program:
         return os.pread(self._said.fileno(), 1 << 20, 0)
 
     def hears(self, text: bytes) -> None:
-        """Wait until it has said `text`."""
-        assert eventually(lambda: text in self.said, PATIENCE), f"never said {text!r}, but: {self.said!r}"
+        """Wait until it has said `text`. From OpenSSL 3.2 on it puts no blanks around the ``=`` of names."""
+        said = eventually(lambda: text in self.said.replace(b" = ", b"="), PATIENCE)
+        assert said, f"never said {text!r}, but: {self.said!r}"
 
     def close(self) -> None:
         """End it."""
@@ -147,7 +148,7 @@ def test_s_client_gets_the_certificate_of_the_name_it_asks_for(reactor: Reactor,
     with serving_tls(reactor, Recorders(Secured), options) as port:
         for asked, subject in expected.items():
             with s_client(peer, port.port, "-servername", asked) as client:
-                client.hears(b"subject=CN = " + subject)
+                client.hears(b"subject=CN=" + subject)
 
 
 def test_s_client_resumes_its_session(reactor: Reactor, peer: Peer, tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_our_client_shows_s_server_its_certificate(reactor: Reactor, peer: Peer,
     with s_server(peer, tmp_path, *required) as (server, port):
         with connecting_tls(reactor, port, Secured, options) as (client, _):
             client.safe()
-            server.hears(b"CN = alice")
+            server.hears(b"CN=alice")
         with connecting_tls(reactor, port, Secured) as (client, _):
             error = client.end()
             assert isinstance(error, TLSError)
