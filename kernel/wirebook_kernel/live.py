@@ -13,6 +13,7 @@ defined again in the same words is exchanged without a word.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -219,21 +220,36 @@ def same_definition(old: type, new: type) -> bool:
 
 
 _OF_ITSELF = {"__dict__", "__weakref__", "__firstlineno__"}
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def _same(old: Any, new: Any) -> bool:
     if type(old) is not type(new):
         return False
+    if isinstance(old, type):
+        return old is new or (old.__qualname__ == new.__qualname__ and same_definition(old, new))
     if isinstance(old, property):
         return all(_same(*pair) for pair in ((old.fget, new.fget), (old.fset, new.fset), (old.fdel, new.fdel)))
+    if isinstance(old, dict):
+        return old.keys() == new.keys() and all(_same(value, new[key]) for key, value in old.items())
     if hasattr(old, "__func__"):
         return _same(old.__func__, new.__func__)
     if hasattr(old, "__code__"):
         return bool(old.__code__ == new.__code__ and _same(old.__defaults__, new.__defaults__))
     try:
-        return bool(old == new)
+        return bool(old == new) or (not _has_own(old, "__eq__") and _looks(old) == _looks(new))
     except Exception:
         return False
+
+
+def _looks(thing: Any) -> str:
+    """What an object is like that is equal to nothing but itself: what it says of itself, or has."""
+    return _ADDRESS.sub("", repr(thing if _has_own(thing, "__repr__") else getattr(thing, "__dict__", None)))
+
+
+def _has_own(thing: Any, method: str) -> bool:
+    """Whether a method of `thing` is not the one that every object has."""
+    return getattr(type(thing), method) is not getattr(object, method)
 
 
 # --- words -----------------------------------------------------------------------------------------------

@@ -1,17 +1,21 @@
 """IPython's tracebacks without what only the framework's authors want to see.
 
 A call into the framework adds some five frames to a traceback. Each run of them is one line here, so that what is left
-is the user's code and the error, which says in its text what is wrong. ``%xmode Verbose`` shows everything.
+is the user's code and the error, which says in its text what is wrong. ``%xmode Verbose`` shows them all.
+
+Nor is each step of an endless recursion shown. IPython leaves them out itself where the code is in a file, but not
+where it is in a cell, and takes a second for a thousand of them, in which the reactor would stand still.
 """
 
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from contextlib import suppress
 from copy import copy
 from itertools import groupby
 from operator import itemgetter
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.ultratb import AutoFormattedTB
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 # The modes of IPython that show each frame with its lines; "Verbose" adds all variables.
 CONTEXT, VERBOSE = "Context", "Verbose"
+# From how many frames on a traceback may be a recursion's, and how many frames at the same line are shown then.
+DEEP: Final = 50
+MOST_ALIKE: Final = 3
 
 
 class Folding(AutoFormattedTB):
@@ -44,12 +51,16 @@ class Folding(AutoFormattedTB):
 
     def get_records(self, etb: TracebackType, context: int, tb_offset: int) -> Any:
         """The frames to show, a `Fold` for each run of the framework's."""
-        records = super().get_records(with_lines(etb), context, tb_offset)
+        before, repeats, after = around_repeats(steps_of(etb))
+        records = super().get_records(linked(before), context, tb_offset)
+        if repeats:
+            rest = super().get_records(linked(after), context, tb_offset)
+            records += [LeftOut(rest[-1:], f"{counted(repeats, 'frame')} like these"), *rest]
         return records if self.mode == VERBOSE else fold(records)
 
     def format_record(self, frame_info: Any) -> str:
-        """One frame, or one fold."""
-        return str(frame_info) if isinstance(frame_info, Fold) else super().format_record(frame_info)
+        """One frame, or what stands for several."""
+        return str(frame_info) if isinstance(frame_info, LeftOut) else super().format_record(frame_info)
 
     def get_parts_of_chained_exception(
         self, evalue: BaseException | None
@@ -65,19 +76,26 @@ class Folding(AutoFormattedTB):
         return None if told or raised_in_framework(parts[2]) else parts
 
 
-class Fold:
-    """Stands for a run of frames; to the formatter it is the last of them."""
+class LeftOut:
+    """Stands for frames that are not shown; to the formatter it is the last of `records`."""
 
-    def __init__(self, records: list[Any]) -> None:
+    def __init__(self, records: list[Any], what: str) -> None:
         self._last = records[-1]
-        self.packages = sorted({package_of(record.frame) for record in records} & FRAMEWORK)
-        self.count = len(records)
+        self._what = what
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._last, name)
 
     def __str__(self) -> str:
-        return f"    … {counted(self.count, 'frame')} of {' and '.join(self.packages)}\n"
+        return f"    … {self._what}\n"
+
+
+class Fold(LeftOut):
+    """Stands for a run of the framework's frames."""
+
+    def __init__(self, records: list[Any]) -> None:
+        packages = sorted({package_of(record.frame) for record in records} & FRAMEWORK)
+        super().__init__(records, f"{counted(len(records), 'frame')} of {' and '.join(packages)}")
 
 
 def install(shell: InteractiveShell) -> None:
@@ -165,22 +183,41 @@ def _of_framework(records: list[Any]) -> list[bool]:
 
 def without_framework(trace: TracebackType) -> TracebackType:
     """`trace` without the framework's frames; all of it when there are no others."""
-    return _linked([step for step in steps_of(trace) if package_of(step.tb_frame) not in FRAMEWORK]) or trace
+    others = [step for step in steps_of(trace) if package_of(step.tb_frame) not in FRAMEWORK]
+    return linked(others) if others else trace
 
 
-def with_lines(trace: TracebackType) -> TracebackType:
-    """`trace` with a line number for each frame.
+def around_repeats(steps: list[TracebackType]) -> tuple[list[TracebackType], int, list[TracebackType]]:
+    """What comes before the repeated steps of a recursion, how many these are, and what comes after them.
+
+    A step is one of them if there are enough like it before. The last step is none, for it says where the error was
+    raised. All are before them when there are none.
+    """
+    alike: Counter[tuple[CodeType, int]] = Counter()
+    kept, first = [], 0
+    for step in steps[:-1]:
+        place = step.tb_frame.f_code, line_of(step)
+        alike[place] += 1
+        if alike[place] <= MOST_ALIKE:
+            kept.append(step)
+        elif not first:
+            first = len(kept)
+    repeats = len(steps) - 1 - len(kept)
+    if len(steps) < DEEP or not repeats:
+        return steps, 0, []
+    return kept[:first], repeats, kept[first:] + steps[-1:]
+
+
+def linked(steps: list[TracebackType]) -> TracebackType:
+    """A traceback of these steps, of which there is one at least, with a line number for each.
 
     Some instructions belong to no line (the jump back to a loop whose body is an ``if`` is one), and an interrupt
     may come there. IPython gives up on such a traceback.
     """
-    return _linked(steps_of(trace)) or trace
-
-
-def _linked(steps: list[TracebackType]) -> TracebackType | None:
     trace: TracebackType | None = None
     for step in reversed(steps):
         trace = TracebackType(trace, step.tb_frame, step.tb_lasti, line_of(step))
+    assert trace is not None
     return trace
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pytest
 
 from tests.kernel.kit import Notebook
 from wirebook import Protocol
+from wirebook.logger import Logger
 from wirebook_kernel.live import same_definition
 
 CLASS = """
@@ -241,11 +245,19 @@ def test_a_class_from_elsewhere_is_none_of_its_business(notebook: Notebook) -> N
     assert notebook.run(imported, cell="class").stdout == ""
 
 
+class Counted:
+    """Equal to itself only, and says nothing of itself."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
 def make(source: str) -> type:
     """The class `Made` that `source` defines."""
-    namespace: dict[str, type] = {"Protocol": Protocol}
+    namespace: dict[str, Any] = {each.__name__: each for each in (Counted, Logger, Protocol, dataclass, field, partial)}
     exec(source, namespace)
-    return namespace["Made"]
+    made: type = namespace["Made"]
+    return made
 
 
 @pytest.mark.parametrize(
@@ -256,6 +268,11 @@ def make(source: str) -> type:
         "number = 1",
         "@property\n    def number(self): return 1",
         "@staticmethod\n    def number(): return 1",
+        "class Inner:\n        number = 1",
+        "log = Logger('lab1')",
+        "handlers = {'a': lambda: 1}",
+        "number = partial(int, 1)",
+        "number = Counted(1)",
     ],
 )
 def test_a_definition_is_the_same_only_in_the_same_words(body: str) -> None:
@@ -263,6 +280,12 @@ def test_a_definition_is_the_same_only_in_the_same_words(body: str) -> None:
     assert same_definition(make(source), make(source))
     assert not same_definition(make(source), make(source.replace("1", "2")))
     assert not same_definition(make(source), make(f"{source}\n    more = True"))
+
+
+def test_a_dataclass_is_the_same_only_in_the_same_words() -> None:
+    source = "@dataclass\nclass Made(Protocol):\n    number: int = 1\n    names: list = field(default_factory=list)"
+    assert same_definition(make(source), make(source))
+    assert not same_definition(make(source), make(source.replace("1", "2")))
 
 
 def test_another_base_is_another_definition() -> None:

@@ -222,10 +222,11 @@ task.react(main, ["main"])
 """
 
 
-def test_react_runs_its_main_function_and_exits(notebook: Notebook) -> None:
+def test_react_runs_its_main_function_and_the_next_cell_gets_its_turn(notebook: Notebook) -> None:
     run = notebook.run(REACT)
     assert run.stdout == "main got b'welcome'\n"
-    assert run.error == "SystemExit: 0"
+    assert run.error == ""
+    assert run.stderr == ""
     assert notebook.value("reactor.running")
 
 
@@ -246,13 +247,25 @@ reactor.run()
     assert notebook.value("len(reactor.handles)") == 0
 
 
-def test_what_other_cells_have_stays_when_a_program_ends(notebook: Notebook) -> None:
+ENDINGS = {
+    "run": "reactor.callLater(0, reactor.stop)\nreactor.run()",
+    "react": "from wirebook.task import react\n"
+    "def main(reactor):\n"
+    "    reactor.listenTCP(0, Factory.forProtocol(Protocol))\n"
+    "    return succeed(None)\n"
+    "react(main)",
+}
+
+
+@pytest.mark.parametrize("program", ENDINGS.values(), ids=ENDINGS)
+def test_what_other_cells_have_stays_when_a_program_ends(program: str, notebook: Notebook) -> None:
     other = notebook.run(
         "other = reactor.listenTCP(0, Factory.forProtocol(Protocol))\n"
         'trigger = reactor.addSystemEventTrigger("before", "shutdown", print, "not now")'
     )
-    notebook.run("reactor.callLater(0, reactor.stop)\nreactor.run()")
+    notebook.run(program)
     assert notebook.value("other.state") == "listening"
+    assert notebook.value("len(reactor.handles)") == 1, "the program's own is closed"
     assert other.stdout == ""
     notebook.run("reactor.removeSystemEventTrigger(trigger)")
 
@@ -272,3 +285,17 @@ def test_a_server_of_one_cell_may_stop_the_run_of_another(notebook: Notebook) ->
     notebook.run("go = Deferred(); go.addCallback(lambda _: reactor.stop())")
     run = notebook.run("reactor.callLater(0.02, go.callback, None)\nreactor.run()\nprint('after run')")
     assert run.stdout == "after run\n"
+
+
+def test_a_program_that_begins_to_log_leaves_what_cells_print_to_them() -> None:
+    with Notebook() as notebook:
+        log = notebook.run("""
+import sys
+from wirebook.logger import Logger, globalLogBeginner, textFileLogObserver
+globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)])
+Logger("lab").info("it begins")
+""")
+        run = notebook.run("print('printed here')").wait(lambda run: run.stdout)
+    assert run.stdout == "printed here\n"
+    assert "[lab#info] it begins" in log.stdout
+    assert "printed here" not in log.stdout

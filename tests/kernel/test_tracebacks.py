@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from types import CodeType, SimpleNamespace
@@ -181,13 +182,33 @@ def raise_it(error: BaseException) -> None:
     raise error
 
 
-def test_a_recursion_is_shortened_as_ever(shell: InteractiveShell) -> None:
-    def deeper(value: object) -> object:
-        return deeper(value)
+RECURSIONS = {
+    "a function that calls itself": "def deeper(value):\n    return deeper(value)",
+    "functions that call each other": "def deeper(value):\n    return other(value)\ndef other(value):\n"
+    "    return deeper(value)",
+    "a cause that says so": "def deeper(value, depth=200):\n    if not depth: raise RecursionError\n"
+    "    deeper(value, depth - 1)",
+}
 
-    text = shown(shell, failure_of(deeper).value)
-    assert "skipping similar frames" in text
-    assert len(text.splitlines()) < 40
+
+@pytest.mark.parametrize("code", RECURSIONS.values(), ids=RECURSIONS)
+def test_of_a_recursion_in_a_cell_only_the_first_frames_and_the_last_are_shown(
+    code: str, shell: InteractiveShell
+) -> None:
+    shell.run_cell(code)
+    text = shown(shell, failure_of(shell.user_ns["deeper"]).value)
+    assert re.search(r"\n    … \d+ frames like these\n", text)
+    assert len(text.splitlines()) < 50
+    assert text.count("in deeper(") >= 3
+    assert "RecursionError" in text.splitlines()[-1]
+
+
+def test_a_deep_traceback_that_is_no_recursion_is_shown_in_full(shell: InteractiveShell) -> None:
+    code = "\n".join(f"def step_{number}():\n    step_{number + 1}()" for number in range(60))
+    shell.run_cell(f"{code}\ndef step_60():\n    1 / 0")
+    text = shown(shell, error_of(shell.user_ns["step_0"]))
+    assert "frames like these" not in text
+    assert all(f"in step_{number}(" in text for number in range(61))
 
 
 @pytest.mark.parametrize(("mode", "told"), [("Verbose", True), ("Plain", False), ("Minimal", False)])

@@ -53,7 +53,8 @@ class LogBeginner:
         """Have `observers` watch, beginning with the events kept so far (unless `discardBuffer`).
 
         From now on warnings are events, and with `redirectStandardIO` so are the lines written to standard
-        output (info) and standard error (error). To be called once: a second call works, with a warning.
+        output (info) and standard error (error), which `globalLogBeginner` leaves to a notebook's kernel. To be
+        called once: a second call works, with a warning.
         """
         caller = sys._getframe(1)
         (before, line), self._begun_at = self._begun_at, (caller.f_code.co_filename, caller.f_lineno)
@@ -124,7 +125,14 @@ class GlobalBeginner(LogBeginner):
 
     From the beginning on, the records that reach its root logger are events too, so the observers have the
     whole log of the process, and nothing is written to standard error beside them.
+
+    A stream that somebody has put in the place of the process's own is not redirected. In a notebook that is the
+    kernel: what a cell prints belongs to that cell, and not to the one that began to log.
     """
+
+    def _redirect(self, stream: str, level: LogLevel) -> None:
+        if getattr(sys, stream) is getattr(sys, f"__{stream}__"):
+            super()._redirect(stream, level)
 
     def _begin(self, newcomers: Iterable[ILogObserver]) -> None:
         super()._begin(newcomers)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Final
 
+from wirebook.deferred import Deferred
 from wirebook.error import ReactorAlreadyRunning, ReactorNotRunning
 from wirebook.failure import Failure
 from wirebook.interfaces import IHandle
@@ -115,11 +116,13 @@ class Hosting:
         while self._reactor.alive and self.thread is threading.current_thread():
             try:
                 self._reactor.main_loop()
-            except (SystemExit, KeyboardInterrupt) as error:
-                # sys.exit() in a callback means a program of its own; here it would end every cell's servers.
+            except BaseException as error:
+                # sys.exit() in a callback means a program of its own; here it would end every cell's servers. Nor may
+                # anything else, such as a debugger that is left at a line of the framework.
                 self._reactor.alive = self._reactor.running = self.active
-                what = "called sys.exit()" if isinstance(error, SystemExit) else "was interrupted"
-                report_failure(Failure(), f"a callback {what}; the hosted reactor goes on", _context_of(error))
+                report_failure(Failure(), f"{_happened(error)}; the hosted reactor goes on", _context_of(error))
+                # What comes at every turn of the loop must not keep the processor busy.
+                time.sleep(LOOK_AGAIN)
 
     # --- programs that run in it ---------------------------------------------------------------------
 
@@ -134,14 +137,16 @@ class Hosting:
             program.over = True
             _program.set(None)
 
-    def wait_for_stop(self) -> None:
-        """What ``run()`` does where the reactor is hosted: wait for `stop`, then end the program."""
+    def wait_for_stop(self, main: Deferred[object] | None = None) -> None:
+        """What ``run()`` does where the reactor is hosted: wait for `stop`, or for `main`, then end the program."""
         run = _Run(_program.get())
         try:
             with turn:
                 self._runs.append(run)
                 if run.program is not None and run.program.stopped:
                     self._stop([run])
+            if main is not None:
+                main.addBoth(lambda _: self._stop_if_waiting(run))
             while not run.stopped.wait(LOOK_AGAIN):
                 """An interrupt is raised between two calls."""
         finally:
@@ -165,6 +170,11 @@ class Hosting:
                     "no run() is waiting: this reactor belongs to its host and is not stopped from here. "
                     "Close ports and connections instead (stopListening, loseConnection)"
                 )
+
+    def _stop_if_waiting(self, run: _Run) -> None:
+        with turn:
+            if run in self._runs:
+                self._stop([run])
 
     def _stop(self, runs: list[_Run], caller: Program | None = None) -> None:
         """Fire the shutdown event of these runs' programs, and the caller's, and then let them return."""
@@ -214,8 +224,8 @@ class Hosting:
         deadline = time.monotonic() + timeout
         triggers_done = threading.Event()
         self._reactor.callFromThread(self._fire_shutdown, triggers_done)
-        if triggers_done.wait(timeout / 2) or turn.comes_within(timeout / 4):
-            self._close_all(deadline)
+        triggers_done.wait(timeout / 2)
+        self._close_all(deadline)
         # While the loop still runs, for jobs may wait for it.
         self._reactor.end_threads(max(0.1, deadline - time.monotonic() - 0.2))
         self.active = False
@@ -235,6 +245,8 @@ class Hosting:
     def _close_all(self, deadline: float, wanted: Callable[[Context], bool] = lambda context: True) -> None:
         """Close in order what is open, if its context is `wanted`; what does not close in time is aborted."""
         for abort in (False, True):
+            if not turn.comes_within(max(0.1, deadline - time.monotonic() - 0.2)):
+                return  # A callback keeps the turn.
             handles = self._reactor.handles.of("timer", "port", "connection", "process")
             left = [handle for handle in handles if wanted(handle.context)]
             self._closing(left, abort).wait(max(0.1, deadline - time.monotonic() - 0.2))
@@ -260,6 +272,15 @@ class Hosting:
 
 def _nothing() -> None:
     """What there is to prepare, as a rule."""
+
+
+def _happened(error: BaseException) -> str:
+    """What it means that `error` came out of the reactor's loop."""
+    if isinstance(error, SystemExit):
+        return "a callback called sys.exit()"
+    if isinstance(error, KeyboardInterrupt):
+        return "a callback was interrupted"
+    return "the reactor's loop raised"
 
 
 def _context_of(error: BaseException) -> Context | None:

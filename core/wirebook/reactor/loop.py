@@ -180,7 +180,9 @@ class ReactorBase(Lifetime, Timekeeper):
                     descriptor.doRead()
                 else:
                     self._dispatch_any(fd, mask, descriptor)
-            except (Exception, KeyboardInterrupt):
+            except SystemExit:
+                raise
+            except BaseException:
                 report_failure(Failure(), f"dispatching to {descriptor!r} raised")
 
     def _dispatch_any(self, fd: int, mask: int, descriptor: Descriptor) -> None:
@@ -243,7 +245,9 @@ class ReactorBase(Lifetime, Timekeeper):
             trace.begin(cause, func, context)
         try:
             context.run(func, *args, **kw)
-        except (Exception, KeyboardInterrupt) as error:
+        except SystemExit:
+            raise
+        except BaseException as error:
             report_failure(caught(error), f"a {cause} raised: {name_and_place(func)[0]}", context)
         finally:
             if trace is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
-from wirebook.deferred import CancelledError, Deferred, ensureDeferred
+from wirebook.deferred import Deferred, ensureDeferred
 from wirebook.error import ReactorNotRunning
 from wirebook.failure import Failure
 from wirebook.installed import the_reactor
@@ -19,7 +19,7 @@ def react(
     main: Callable[..., Deferred[Any] | Coroutine[Any, Any, Any]],
     argv: Iterable[Any] = (),
     _reactor: Any = None,
-) -> NoReturn:
+) -> None:
     """Call ``main(reactor, *argv)``, run the reactor until its Deferred or coroutine has ended, and exit.
 
     The exit code is 0, or 1 when `main` failed: its error is then logged, which without other arrangements
@@ -28,13 +28,17 @@ def react(
     Deferred is raised here, and `TypeError` when it returns something else.
 
     `_reactor` is the process's reactor unless another one is given. Where that is hosted, as in a kernel, this
-    waits for `main`, fires the shutdown event and raises `SystemExit`; interrupting it cancels `main`.
+    waits as ``run()`` does there, and what the program has opened is closed. It returns then instead of exiting with 0,
+    so that the next cell gets its turn; with another code it exits. A `main` that has not ended when the reactor is
+    stopped, or this is interrupted, is cancelled.
     """
     turn.refuse_to_wait("react()")
     reactor = the_reactor() if _reactor is None else _reactor
     finished = ensureDeferred(main(reactor, *argv))
     hosted = isinstance(reactor, ReactorBase) and reactor.hosting.active
-    sys.exit((_wait_beside if hosted else _run_for)(reactor, finished))
+    code = (_wait_beside if hosted else _run_for)(reactor, finished)
+    if code or not hosted:
+        sys.exit(code)
 
 
 def _run_for(reactor: Any, finished: Deferred[Any]) -> Any:
@@ -52,18 +56,16 @@ def _run_for(reactor: Any, finished: Deferred[Any]) -> Any:
 
 
 def _wait_beside(reactor: ReactorBase, finished: Deferred[Any]) -> Any:
-    """Wait for `finished` while `reactor` runs in its own thread, where ``stop()`` ends nothing; the exit code."""
-    code: Any = 0
+    """Wait for `finished`, or until the program is stopped, while `reactor` runs in its own thread; the exit code."""
+    outcome: list[Any] = []
+    finished.addBoth(outcome.append)
     try:
-        finished.wait()
-    except KeyboardInterrupt:
+        reactor.hosting.wait_for_stop(finished)
+    finally:
+        # What comes of cancelling it is no outcome.
+        before = outcome.copy()
         finished.cancel()
-        finished.addErrback(lambda failure: failure.trap(CancelledError))
-        raise
-    except BaseException:
-        code = _code_of(Failure())
-    reactor.fireSystemEvent("shutdown").wait()
-    return code
+    return _code_of(before[0]) if before else 0
 
 
 def _code_of(result: Any) -> Any:

@@ -220,3 +220,18 @@ log.error("bad")
 """
     )
     assert done.stdout.splitlines() == ["- [app#error] bad", "- [stderr#error] bad again"]
+
+
+def test_a_stream_that_somebody_put_in_place_is_not_redirected_by_the_process_s_beginner() -> None:
+    done = run_python(
+        EARLY
+        + """
+import io
+mine = sys.stdout = io.StringIO()
+globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.__stdout__, timeFormat=None)])
+print("printed")
+print("broken", file=sys.stderr)
+assert sys.stdout is mine and mine.getvalue() == "printed\\n"
+"""
+    )
+    assert done.stdout.splitlines() == ["- [app#info] early", "- [stderr#error] broken"]

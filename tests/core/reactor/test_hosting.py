@@ -6,15 +6,19 @@ import logging
 import sys
 import threading
 import time
+from asyncio import CancelledError
+from bdb import BdbQuit
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from socket import socketpair
+from types import FrameType
 
 import pytest
 
 from tests.conftest import Reports, eventually
 from tests.core.deferred_kit import run_python
-from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, dial, free_port, on_reactor, receive_all
+from tests.core.net_kit import PATIENCE, Echo, Recorder, Recorders, dial, free_port, on_reactor, receive_all, serving
 from wirebook.deferred import Deferred
 from wirebook.error import ConnectionAborted, ConnectionDone, ReactorAlreadyRunning, ReactorNotRunning
 from wirebook.failure import Failure
@@ -375,6 +379,63 @@ def test_a_callback_that_calls_exit_does_not_end_the_hosted_reactor(any_reactor:
     assert on_reactor(any_reactor, str, 1) == "1"
 
 
+class Unusual(BaseException):
+    """An error that is no `Exception`, as those that cancel things are."""
+
+
+@pytest.mark.parametrize("error", [CancelledError, GeneratorExit, Unusual])
+def test_no_error_of_a_callback_ends_the_reactor(
+    error: type[BaseException], any_reactor: Reactor, reported: Reports
+) -> None:
+    def fails() -> None:
+        raise error
+
+    any_reactor.callFromThread(fails)
+    any_reactor.callFromThread(any_reactor.callLater, 0, fails)
+    assert [record.getMessage().partition(":")[0] for record in reported.wait(2)] == ["a call raised", "a timer raised"]
+    assert on_reactor(any_reactor, str, 1) == "1"
+
+
+@pytest.mark.parametrize("error", [CancelledError, GeneratorExit, Unusual])
+@pytest.mark.parametrize("method", ["connectionMade", "dataReceived"])
+def test_any_error_of_a_protocol_ends_its_connection_and_no_more(
+    method: str, error: type[BaseException], any_reactor: Reactor, reported: Reports
+) -> None:
+    class Failing(Protocol):
+        pass
+
+    def fails(*_: object) -> None:
+        raise error
+
+    setattr(Failing, method, fails)
+    with serving(any_reactor, Factory.forProtocol(Failing)) as port:
+        with dial(port) as client, suppress(ConnectionError):
+            client.sendall(b"x")
+            assert client.recv(1) == b""
+        (record,) = reported.wait()
+    assert "is closed" in record.getMessage()
+    assert on_reactor(any_reactor, str, 1) == "1"
+
+
+def test_a_debugger_left_at_a_line_of_the_framework_does_not_end_the_reactor(
+    any_reactor: Reactor, reported: Reports
+) -> None:
+    def step_out_and_quit() -> None:
+        def trace(frame: FrameType, event: str, arg: object) -> None:
+            raise BdbQuit
+
+        caller = sys._getframe().f_back
+        assert caller is not None
+        caller.f_trace = trace
+        sys.settrace(lambda *_: None)
+
+    any_reactor.callFromThread(step_out_and_quit)
+    (record,) = reported.wait()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is BdbQuit
+    assert on_reactor(any_reactor, str, 1) == "1"
+
+
 @pytest.mark.parametrize("where", ["a call", "a protocol"])
 def test_an_exit_is_reported_in_the_context_of_its_callback_while_the_reactor_runs(
     where: str, any_reactor: Reactor, reported: Reports, request: pytest.FixtureRequest
@@ -496,6 +557,26 @@ def test_shutting_down_does_not_wait_for_a_callback_that_keeps_the_turn() -> Non
     assert stuck.wait(5)
     reactor.shutDown(timeout=0.2)
     assert not go_on.is_set()
+    assert thread is not None
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(5)
+    reactor.close()
+
+
+def test_shutting_down_does_not_wait_for_a_protocol_that_blocks_when_its_connection_is_closed() -> None:
+    reactor, go_on = Reactor(), threading.Event()
+
+    class Blocking(Recorder):
+        def connectionLost(self, reason: Failure | None = None) -> None:
+            go_on.wait(10)
+
+    reactor.runInThread()
+    thread = reactor.hosting.thread
+    blocking = Recorders(Blocking)
+    with dial(reactor.listenTCP(0, blocking)):
+        blocking.number(0)
+        reactor.shutDown(timeout=0.3)
     assert thread is not None
     assert thread.is_alive()
     go_on.set()

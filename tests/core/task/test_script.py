@@ -142,14 +142,19 @@ def test_in_the_turn_it_is_refused_before_main_is_called(idle: Reactor) -> None:
 # --- beside a hosted reactor -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("main", "code"), [(lambda _: succeed(None), 0), (soon, 0), (soon_over, 23)])
-def test_beside_a_hosted_reactor_it_waits_for_main(reactor: Reactor, main: Callable[..., Any], code: int) -> None:
+@pytest.mark.parametrize("main", [lambda _: succeed(None), soon])
+def test_beside_a_hosted_reactor_it_waits_for_main_and_returns(reactor: Reactor, main: Callable[..., Any]) -> None:
     ended = threading.Event()
     reactor.addSystemEventTrigger("during", "shutdown", ended.set)
-    with pytest.raises(SystemExit) as caught:
-        react(main, (), reactor)
-    assert caught.value.code == code
+    react(main, (), reactor)
     assert ended.is_set()
+    assert reactor.running
+
+
+def test_beside_a_hosted_reactor_main_may_exit_with_a_code_of_its_own(reactor: Reactor) -> None:
+    with pytest.raises(SystemExit) as caught:
+        react(soon_over, (), reactor)
+    assert caught.value.code == 23
     assert reactor.running
 
 
@@ -178,6 +183,23 @@ def test_interrupting_it_beside_a_hosted_reactor_cancels_main(reactor: Reactor) 
         react(main, (), reactor)
     assert ended.wait(5)
     assert seen == ["cleaned up"]
+
+
+def test_beside_a_hosted_reactor_stop_ends_it_and_cancels_a_main_that_has_not_ended(reactor: Reactor) -> None:
+    seen: list[str] = []
+
+    async def main(reactor: Reactor) -> None:
+        reactor.callLater(0, reactor.stop)
+        try:
+            await Deferred()
+        finally:
+            seen.append("cleaned up")
+
+    reactor.hosting.begin_program()
+    react(main, (), reactor)
+    reactor.hosting.end_program()
+    assert seen == ["cleaned up"]
+    assert reactor.running
 
 
 # --- real scripts ------------------------------------------------------------------------------------
