@@ -26,6 +26,7 @@ Safe from interrupts
 
 from __future__ import annotations
 
+import os
 from _thread import LockType, allocate_lock, get_ident
 from collections.abc import Callable
 from functools import wraps
@@ -52,10 +53,11 @@ class Turn:
     ``owner`` is the identifier of the thread that holds the turn, 0 when nobody does. A hot path compares
     it with ``get_ident()`` and takes the turn only when they differ. ``free`` is there while anybody may take it,
     ``offered`` while only who waits for it may. ``asked`` is whether there is something to do when it is given back:
-    somebody is ``waiting``, or an interrupt is held back for the thread ``interrupted`` (else 0).
+    somebody is ``waiting``, or an interrupt is held back for the thread ``interrupted`` (else 0). ``depth`` is how
+    often the owner has taken it again.
     """
 
-    __slots__ = ("_bell", "_depth", "_door", "_gate", "asked", "free", "interrupted", "offered", "owner", "waiting")
+    __slots__ = ("_bell", "_door", "_gate", "asked", "depth", "free", "interrupted", "offered", "owner", "waiting")
 
     free: None
     offered: None
@@ -67,7 +69,7 @@ class Turn:
         self.asked = False
         self.waiting = False
         self.interrupted = 0
-        self._depth = 0
+        self.depth = 0
         self._gate = None
         self._door = _silent_bell()
         self._bell = _silent_bell()
@@ -80,7 +82,7 @@ class Turn:
         """Take the turn, waiting for it if another thread has it. Any thread, nested calls included."""
         me = get_ident()
         if self.owner == me:
-            self._depth += 1
+            self.depth += 1
             return
         try:
             del self.free
@@ -94,8 +96,8 @@ class Turn:
         me = get_ident()
         if self.owner != me:
             raise RuntimeError("cannot release the turn: this thread does not hold it")
-        if self._depth:
-            self._depth -= 1
+        if self.depth:
+            self.depth -= 1
             return
         self.owner = 0
         if self.asked:
@@ -188,7 +190,7 @@ class Turn:
 
         For one who sees to it that the owner does nothing more before it has called `take_back`.
         """
-        depth, self._depth = self._depth, 0
+        depth, self.depth = self.depth, 0
         self.owner = 0
         self.offered = None
         _ring(self._bell)
@@ -197,7 +199,7 @@ class Turn:
     def take_back(self, depth: int) -> None:
         """Take the turn again after `take_away`, as it was; called by the thread that it was taken from."""
         self.queue_up(get_ident())
-        self._depth = depth
+        self.depth = depth
 
     def hold_interrupt(self) -> None:
         """Remember an interrupt until this thread releases the turn, which then raises KeyboardInterrupt.
@@ -206,6 +208,16 @@ class Turn:
         """
         self.interrupted = get_ident()
         self.asked = True
+
+    def forget_others(self) -> None:
+        """In a child process that was forked: of all threads only the calling one has come along."""
+        self._gate = None
+        self._door, self._bell = _silent_bell(), _silent_bell()
+        self.asked = self.waiting = False
+        self.interrupted = 0
+        if self.owner not in (0, get_ident()):
+            self.owner = self.depth = 0
+            self.free = None
 
     def refuse_to_wait(self, what: str) -> None:
         """Raise `TurnHeldError` when the calling thread holds the turn: waiting now would never end."""
@@ -244,6 +256,8 @@ def _sleep(bell: LockType, until: float | None) -> bool:
 
 
 turn = Turn()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=turn.forget_others)
 
 
 def in_turn(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 
-from wirebook import Deferred, TimeoutError, reactor
+from wirebook import Deferred, reactor
 from wirebook.interfaces import IHandle
 from wirebook.turn import turn
 from wirebook_kernel.cells import Cell, cell_of

@@ -28,7 +28,7 @@ from wirebook.deferred import (
     fail,
     succeed,
 )
-from wirebook.turn import turn
+from wirebook.turn import TurnHeldError, turn
 
 # In coroutines of our own
 
@@ -140,6 +140,44 @@ def test_a_coroutine_is_resumed_in_the_turn() -> None:
     ensureDeferred(main())
     fire_when(lambda: True, gate, None).join()
     assert held == [True, True]
+
+
+def test_a_coroutine_that_awaits_with_more_of_the_turn_is_told_and_gives_it_back() -> None:
+    gate: Deferred[None] = Deferred()
+    reached: list[str] = []
+
+    async def main() -> str:
+        await succeed(None)
+        with turn:
+            await succeed("what has fired")
+            reached.append("inside")
+            with pytest.raises(TurnHeldError, match="Await after it"):
+                await gate
+        await gate
+        with turn:
+            await Deferred()
+        return "never"
+
+    deferred = ensureDeferred(main())
+    assert not turn.held()
+    gate.callback(None)
+    error_of(deferred, TurnHeldError)
+    assert not turn.held()
+    assert reached == ["inside"]
+
+
+def test_a_coroutine_that_began_in_the_turn_may_wait() -> None:
+    gate: Deferred[None] = Deferred()
+
+    async def main() -> str:
+        await gate
+        await gate
+        return "waited"
+
+    with turn, turn:
+        deferred = ensureDeferred(main())
+    gate.callback(None)
+    assert deferred.result == "waited"
 
 
 def test_cancelling_a_coroutine_cancels_what_it_waits_for() -> None:

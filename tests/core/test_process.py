@@ -295,6 +295,7 @@ def test_a_grandchild_that_holds_the_pipes_delays_the_end_but_not_the_exit(any_r
     assert watcher.exited.wait(PATIENCE)
     assert watcher.transport.state == "exited"
     assert not watcher.ended.is_set()
+    assert eventually(lambda: watcher.data[1])
     os.kill(int(watcher.data[1]), signal.SIGKILL)
     reason = watcher.end()
     assert isinstance(reason, ProcessTerminated)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -116,6 +119,50 @@ def test_who_waits_is_woken_when_the_turn_is_taken_away(monkeypatch: pytest.Monk
     fresh.take_away()
     waiter.join(PATIENCE)
     assert not waiter.is_alive()
+
+
+FORK = """
+import os, signal, sys, threading
+from wirebook.turn import turn
+held, go_on = threading.Event(), threading.Event()
+def hold():
+    with turn:
+        held.set()
+        go_on.wait()
+def wait():
+    with turn:
+        pass
+threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
+if "main" in sys.argv:
+    turn.acquire()
+    threads.pop(0)
+for thread in threads:
+    thread.start()
+if "main" not in sys.argv:
+    held.wait()
+while not turn.waiting:
+    pass
+child = os.fork()
+if not child:
+    signal.alarm(10)
+    with turn:
+        pass
+    os._exit(turn.held() + 2 * turn.waiting)
+go_on.set()
+if "main" in sys.argv:
+    turn.release()
+for thread in threads:
+    thread.join()
+print(os.waitpid(child, 0)[1] >> 8)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize(("holder", "held_in_child"), [("thread", False), ("main", True)])
+def test_a_forked_child_has_the_turn_of_its_only_thread(holder: str, held_in_child: bool) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORK, holder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == (f"{int(held_in_child)}\n", "")
 
 
 def test_a_marked_method_holds_the_turn_and_keeps_its_name() -> None:

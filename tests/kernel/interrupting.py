@@ -94,7 +94,7 @@ def end() -> dict[str, Any]:
         timers = reactor.timers
         handles = [handle for handle in reactor.handles if handle.kind != "timer"]
         found = {
-            "turn": (turn._depth, turn.interrupted, hasattr(turn, "free") or hasattr(turn, "offered")),
+            "turn": (turn.depth, turn.interrupted, hasattr(turn, "free") or hasattr(turn, "offered")),
             "timers": len(timers) == sum(1 for _ in timers),
             # And the waker.
             "descriptors": len(reactor._descriptors) == len(handles) + 1,

@@ -1,11 +1,12 @@
 """Deferreds: results that are not there yet, and everything that is made of them."""
 
+from builtins import TimeoutError
+
 from wirebook.deferred.chain import (
     AlreadyCalledError,
     AlreadyCancelledError,
     CancelledError,
     NotACoroutineError,
-    TimeoutError,
 )
 from wirebook.deferred.core import Deferred, getDebugging, setDebugging
 from wirebook.deferred.filelock import AlreadyTryingToLockError, DeferredFilesystemLock, FilesystemLock, isLocked

@@ -22,7 +22,7 @@ from typing import (
     overload,
 )
 
-from wirebook.deferred.chain import NEXT, NO_KEYWORDS, CancelledError, Chain, TimeoutError, short
+from wirebook.deferred.chain import NEXT, NO_KEYWORDS, CancelledError, Chain, short
 from wirebook.failure import Failure
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ threads, one operation.
 
 from __future__ import annotations
 
-import builtins
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context
@@ -61,12 +60,6 @@ class AlreadyCancelledError(AlreadyCalledError):
 
 class CancelledError(Exception):
     """What a Deferred fails with when it is cancelled and its canceller gave it no other result."""
-
-    __module__ = "wirebook.deferred"
-
-
-class TimeoutError(builtins.TimeoutError):
-    """A Deferred had no result in time. Also a built-in ``TimeoutError``, so either name catches it."""
 
     __module__ = "wirebook.deferred"
 

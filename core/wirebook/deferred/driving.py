@@ -24,7 +24,7 @@ from wirebook.deferred.chain import FAILURE, KIND, PENDING, TOLD, VALUE, Arrival
 from wirebook.deferred.futures import running_loop
 from wirebook.deferred.observers import Waiter
 from wirebook.failure import STEERING, Failure, caught
-from wirebook.turn import turn
+from wirebook.turn import TurnHeldError, turn
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,31 +63,37 @@ def drive(task: AnyCoroutine, deferred: Deferred[T]) -> Deferred[T]:
             return drive(task, deferred)
         finally:
             turn.release()
+    depth = turn.depth
     context = copy_context()
     stepper = _idle_steppers.pop() if _idle_steppers else _new_stepper()
     yielded = context.run(stepper.send, (task, deferred))
     if yielded is ENDED:
         _idle_steppers.append(stepper)
     else:
-        Driver(stepper, deferred, context).go_on(yielded)
+        Driver(stepper, deferred, context, depth).go_on(yielded)
     if deferred._state == FAILURE:
         deferred._note_failure(deferred.result)
     return deferred
 
 
 class Driver:
-    """Resumes the coroutine of `stepper` when the outcome it waits for is there; its end fires `deferred`."""
+    """Resumes the coroutine of `stepper` when the outcome it waits for is there; its end fires `deferred`.
 
-    __slots__ = ("context", "deferred", "stepper")
+    ``depth`` is the turn's when the coroutine was resumed: it may not wait with more of the turn.
+    """
 
-    def __init__(self, stepper: Stepper, deferred: Deferred[Any], context: Context) -> None:
+    __slots__ = ("context", "deferred", "depth", "stepper")
+
+    def __init__(self, stepper: Stepper, deferred: Deferred[Any], context: Context, depth: int) -> None:
         self.stepper = stepper
         self.deferred = deferred
         self.context = context
+        self.depth = depth
 
     def _arrive(self, result: Any, kind: int) -> Arrival:
         deferred = self.deferred
         deferred._waiting_on = None
+        self.depth = turn.depth
         if kind == VALUE:
             yielded = self.context.run(self.stepper.send, result)
         else:
@@ -135,6 +141,9 @@ class Driver:
         deferred = self.deferred
         if awaited is deferred or (deferred._steps and awaited._leads_to(deferred)):
             return Failure(RuntimeError(f"waiting for {awaited!r} would never end: it waits for this coroutine"))
+        if turn.depth > self.depth:
+            hint = "nothing else can go on there, so it would never end. Await after it"
+            return Failure(TurnHeldError(f"a coroutine cannot await {awaited!r} inside 'with reactor.turn()': {hint}"))
         if awaited._state:
             outcome = awaited._observe(self)
             if outcome is not PENDING:

@@ -21,7 +21,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from wirebook.deferred.attaching import Clock, TimerHandle
-from wirebook.deferred.chain import TimeoutError
 from wirebook.deferred.core import Deferred
 from wirebook.deferred.making import fail
 from wirebook.failure import caught

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any, TypeVar
 
-from wirebook.deferred.chain import TimeoutError
 from wirebook.deferred.core import Deferred
 from wirebook.failure import Failure
 from wirebook.logger import report_failure

@@ -22,7 +22,6 @@ from wirebook.deferred.chain import (
     NotACoroutineError,
     Observer,
     Step,
-    TimeoutError,
     short,
 )
 from wirebook.deferred.driving import AWAITING, drive
