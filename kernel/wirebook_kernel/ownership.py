@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from wirebook import Deferred, reactor
 from wirebook.interfaces import IHandle
+from wirebook.reactor.handles import close_handle
 from wirebook.turn import turn
 from wirebook_kernel.cells import Cell, cell_of
 
@@ -68,7 +69,7 @@ def close_handles(
 def begin_closing(handles: list[IHandle], abort: bool = False) -> list[Deferred[None]]:
     """Close handles, ports first, and wait for none; ports are closed on return. In any thread."""
     ports_first = sorted(handles, key=lambda handle: handle.kind != "port")
-    return [handle.closeHandle(abort).addErrback(lambda failure: None) for handle in ports_first]
+    return [close_handle(handle, abort) for handle in ports_first]
 
 
 def strip_keep(lines: list[str]) -> list[str]:

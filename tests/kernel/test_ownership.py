@@ -88,6 +88,27 @@ def test_a_connection_to_a_server_belongs_to_the_cell_of_the_server(notebook: No
     assert notebook.value(OPEN) == 0
 
 
+RAISES = """
+class Careless(Factory):
+    def stopFactory(self):
+        raise KeyError("in stopFactory")
+"""
+
+
+@pytest.mark.parametrize("close", ["again", "%reactor close all"])
+def test_what_goes_wrong_in_closing_is_said_once_where_the_port_was_opened(notebook: Notebook, close: str) -> None:
+    notebook.run(RAISES)
+    listen = "reactor.listenTCP(0, Careless())"
+    first = notebook.run(listen, cell="server")
+    if close == "again":
+        notebook.run("pass", cell="server")
+    else:
+        notebook.run(close)
+    first.wait(lambda run: "in stopFactory" in run.stderr and "has failed" in run.stderr)
+    assert notebook.value(OPEN) == 0
+    assert first.stderr.count("has failed") == 1
+
+
 def test_a_timer_is_cancelled_when_its_cell_runs_again(notebook: Notebook) -> None:
     notebook.run("reactor.callLater(3600, print)", cell="timer")
     notebook.run("pass", cell="timer")

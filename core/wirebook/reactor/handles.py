@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TypeAlias, TypeVar
 
+from wirebook.deferred import Deferred
 from wirebook.error import CannotListenError
 from wirebook.failure import Failure
 from wirebook.interfaces import HandleEvent, IHandle
@@ -108,3 +109,15 @@ class Handles:
     @in_turn
     def __len__(self) -> int:
         return len(self._open) + sum(1 for _ in self._timers)
+
+
+def close_handle(handle: IHandle, abort: bool = False) -> Deferred[None]:
+    """Close `handle`, for somebody who closes many. Fires with None when it is closed.
+
+    What goes wrong, such as a ``stopFactory`` that raises, is reported in its context. Any thread.
+    """
+
+    def report(failure: Failure) -> None:
+        report_failure(failure, f"closing {handle!r} has failed", handle.context)
+
+    return handle.closeHandle(abort).addErrback(report)

@@ -19,6 +19,7 @@ from wirebook.error import ReactorAlreadyRunning, ReactorNotRunning
 from wirebook.failure import Failure
 from wirebook.interfaces import IHandle
 from wirebook.logger import report_failure
+from wirebook.reactor.handles import close_handle
 from wirebook.turn import LOOK_AGAIN, turn
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class Hosting:
 
         with turn:
             for handle in handles:
-                handle.closeHandle(abort).addBoth(one_less)
+                close_handle(handle, abort).addBoth(one_less)
         if not handles:
             closed.set()
         return closed
