@@ -15,11 +15,10 @@ def main() -> None:
     else:
         # Among so much that is made to stay the collector would find nothing. `WirebookKernel.start` turns it on.
         gc.disable()
-        from ipykernel.kernelapp import IPKernelApp
-
+        from wirebook_kernel.app import WirebookApp
         from wirebook_kernel.kernel import WirebookKernel
 
-        IPKernelApp.launch_instance(kernel_class=WirebookKernel)
+        WirebookApp.launch_instance(kernel_class=WirebookKernel)
 
 
 if __name__ == "__main__":

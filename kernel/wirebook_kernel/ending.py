@@ -2,7 +2,7 @@
 
 A front end asks for the end with a message, which the kernel handles on a thread of its own, also while a cell
 blocks. Python's own exit comes by `atexit`. And whoever waits no longer, or runs the kernel as a service, sends
-SIGTERM, which would end the process between two bytes of a TLS record.
+SIGTERM, which would end the process between two bytes of a TLS record. A front end that dies says nothing: `app`.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ def unguard_end() -> None:
 
 def terminate(signum: int, frame: FrameType | None) -> None:
     """The SIGTERM handler. The thread that runs it may hold the turn, so it goes on while another one closes."""
-    threading.Thread(target=_end_process, args=(signum,), name="wirebook-end", daemon=True).start()
+    threading.Thread(target=end_process, args=(128 + signum,), name="wirebook-end", daemon=True).start()
 
 
-def _end_process(signum: int) -> None:
+def end_process(status: int) -> None:
+    """End the reactor in order, and then the process with this exit status. Any thread that does not hold the turn."""
     try:
         shut_down()
     finally:
-        # At once, as the signal does: what waits for the main thread may wait for a cell that blocks.
-        os._exit(128 + signum)
+        # At once, as a signal does: what waits for the main thread may wait for a cell that blocks.
+        os._exit(status)

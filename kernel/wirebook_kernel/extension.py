@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import wirebook_widgets
 from wirebook import reactor
 from wirebook_kernel import reprs
-from wirebook_kernel.cells import Cell, Cells, current_cell
+from wirebook_kernel.cells import Cell, Cells, ExecutionInfo, current_cell
 from wirebook_kernel.comms import keep_on_subshells
 from wirebook_kernel.ending import guard_end, shut_down, unguard_end
 from wirebook_kernel.figures import Figures
@@ -85,9 +85,10 @@ class Extension:
         self._cells.join()
         watchdog.note_cell()
 
-    def _begun(self, info: object) -> None:
-        """A cell begins."""
-        self._held.before_cell()
+    def _begun(self, info: ExecutionInfo) -> None:
+        """A cell begins. Code that a front end runs for itself, e.g. for its list of variables, handles no errors."""
+        if info.store_history:
+            self._held.before_cell()
 
     def _ended(self, cell: Cell) -> None:
         """A run of a cell has ended; what is written now is still its output."""

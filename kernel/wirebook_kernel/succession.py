@@ -1,11 +1,12 @@
-"""An edited cell takes the port of its earlier text, where the front end does not say which cell it runs.
+"""A cell takes the port of its earlier run, where the front end does not say that it is the same cell.
 
 With a cell id from the front end an edited cell is the same cell, and what it opened is closed before it runs again.
 Without one its new text is another cell to `cells`, and nothing is closed that nobody asked to close. Only when a port
 could not be opened otherwise, since its address is in use, the port in the way is looked at. It makes room if it is
 this kernel's, has the same name (of its protocol's class or its factory's, its label as a handle), was opened by an
 earlier run that has ended, and neither cell has an id or says ``%%keep``. Then that cell has been replaced, and
-what it opened is closed as if it ran again.
+what it opened is closed as if it ran again. The same text counts as the same cell here, whatever the ids: JupyterLab's
+code console and VS Code's interactive window make a new one for each run.
 
 Whoever opens a port holds the turn, so nothing can be waited for: ports are free at once, and all else begins to
 close. A thread carries that through, and a cell does not end before it.
@@ -54,7 +55,7 @@ class Succession:
         old, new = cell_of(handle), cell_of(port)
         if old is None or new is None or handle.label != port.label:
             return False
-        return _may_change(old) and _may_change(new) and old.order < new.order and not self._cells.is_running(old)
+        return _is_replaced(old, new) and old.order < new.order and not self._cells.is_running(old)
 
     def _close(self, cell: Cell, place: str) -> None:
         handles = handles_of(cell)
@@ -67,6 +68,8 @@ class Succession:
         self._closing.append(thread)
 
 
-def _may_change(cell: Cell) -> bool:
-    """Whether a cell's text may change and the cell be the same all the same."""
-    return cell.is_known_by_source and not keeps(cell)
+def _is_replaced(old: Cell, new: Cell) -> bool:
+    """Whether `new` may be the cell that `old` is, with another text or another id."""
+    same_text = old.source.strip() == new.source.strip()
+    without_ids = old.is_known_by_source and new.is_known_by_source
+    return (same_text or without_ids) and not (keeps(old) or keeps(new))

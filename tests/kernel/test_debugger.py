@@ -19,6 +19,8 @@ class Echo(Protocol):
 port = reactor.listenTCP(0, Factory.forProtocol(Echo))
 """
 STEPS = "before = 1\nstopped_here = 2\nprint('went on')"
+CALLS = "def plus_one(x):\n    y = x + 1\n    return y\nthree = plus_one(2)\nprint('went on')"
+KINDS_OF_STEP = {"stepIn": "plus_one", "next": "plus_one", "stepOut": "<module>"}
 
 
 class Debugger:
@@ -46,6 +48,12 @@ class Debugger:
         source = self.ask("dumpCell", code=code)["sourcePath"]
         self.ask("setBreakpoints", breakpoints=[{"line": line}], source={"path": source}, sourceModified=False)
         self.ask("configurationDone")
+
+    def step(self, how: str, stop: Message) -> str:
+        """Go a step of the kind `how` from where it has stopped; the function that it comes to."""
+        self.ask(how, threadId=stop["threadId"])
+        frames = self.ask("stackTrace", threadId=self.stopped()["threadId"])["stackFrames"]
+        return str(frames[0]["name"])
 
     def stopped(self) -> Message:
         """Wait until something has stopped; what the debugger says of it."""
@@ -90,3 +98,20 @@ def test_a_server_answers_while_a_cell_stands_at_a_breakpoint(kernel: Notebook) 
         debugger.ask("continue", threadId=stop["threadId"])
         assert run.wait(lambda run: "went on" in run.stdout).error == ""
         debugger.ask("disconnect", restart=False, terminateDebuggee=False)
+
+
+@pytest.mark.timeout(120)
+def test_a_server_answers_at_every_step_through_a_cell(kernel: Notebook) -> None:
+    kernel.run(SERVER)
+    debugger = Debugger(kernel)
+    with socket.create_connection(("127.0.0.1", kernel.value("port.getHost().port")), PATIENCE) as client:
+        debugger.attach()
+        debugger.break_at(CALLS, 4)
+        run = kernel.start(CALLS)
+        stop = debugger.stopped()
+        for how, function in KINDS_OF_STEP.items():
+            assert debugger.step(how, stop) == function
+            assert echoed(client, how.encode()) == how.encode()
+        debugger.ask("disconnect", restart=False, terminateDebuggee=False)
+        assert run.wait(lambda run: "went on" in run.stdout).error == ""
+        assert echoed(client, b"after") == b"after"

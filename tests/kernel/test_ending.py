@@ -37,17 +37,22 @@ BLOCKS = {
 }
 
 
-@contextmanager
-def serving() -> Iterator[tuple[Notebook, ssl.SSLSocket]]:
-    """A kernel with a TLS server, and a client of it, which takes an end without a goodbye for an error."""
+def connect_to(port: int) -> ssl.SSLSocket:
+    """A client of the TLS server at `port`, which takes an end without a goodbye for an error."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    client = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), suppress_ragged_eofs=False)
+    client.sendall(b"1")
+    assert client.recv(10) == b"x"
+    return client
+
+
+@contextmanager
+def serving() -> Iterator[tuple[Notebook, ssl.SSLSocket]]:
+    """A kernel with a TLS server, and a client of it."""
     with Notebook() as notebook:
         assert notebook.run(SERVER).error == ""
-        plain = socket.create_connection(("127.0.0.1", notebook.value("port.getHost().port")), 10)
-        with context.wrap_socket(plain, suppress_ragged_eofs=False) as client:
-            client.sendall(b"1")
-            assert client.recv(10) == b"x"
+        with connect_to(notebook.value("port.getHost().port")) as client:
             yield notebook, client
 
 
