@@ -515,8 +515,9 @@ class DatagramPort(Sending):
             code = error.errno
         if code:
             self._went_wrong(OSError(code, os.strerror(code)))
-        else:
-            # Somebody else has shut the socket down: it would be reported again and again.
+        elif not self._mask:
+            # Somebody else has shut the socket down: it would be reported again and again. With something asked for it
+            # was an error that a write of another thread has met meanwhile.
             self.reactor.unwatch(self._socket.fileno())
             self._mask = UNWATCHED
 

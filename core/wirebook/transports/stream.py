@@ -106,8 +106,9 @@ class StreamTransport(Securing):
         """The peer is gone while reading was paused: look again when it is resumed; called by the reactor."""
         if self._read_closed:
             self._end(self._reason or Failure(ConnectionLost()))
-        else:
-            # epoll reports a hang-up without being asked, again and again.
+        elif not self._mask:
+            # epoll reports a hang-up without being asked, again and again. If something has been asked for since then,
+            # by another thread, the peer's end will come as that.
             self.reactor.unwatch(self._fd)
             self._mask = UNWATCHED
 

@@ -114,10 +114,19 @@ def test_a_hang_up_without_a_reason_is_not_reported_for_ever(any_reactor: Reacto
     listener = Listener()
     with closing(any_reactor.listenUDP(0, listener)) as port, plain_socket() as sock:
         with any_reactor.turn():
+            port.pauseProducing()
             port.hungUp()
             assert port not in any_reactor._descriptors.values()
-        port.pauseProducing()
         port.resumeProducing()
+        sock.sendto(b"still there", address(port))
+        assert listener.wait(1) == [b"still there"]
+
+
+def test_an_error_that_a_write_has_met_before_it_is_dispatched_leaves_the_port_open(any_reactor: Reactor) -> None:
+    listener = Listener()
+    with closing(any_reactor.listenUDP(0, listener)) as port, plain_socket() as sock:
+        with any_reactor.turn():
+            port.hungUp()
         sock.sendto(b"still there", address(port))
         assert listener.wait(1) == [b"still there"]
 

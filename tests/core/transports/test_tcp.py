@@ -31,6 +31,7 @@ from tests.core.net_kit import (
 from wirebook import error
 from wirebook.deferred import Deferred
 from wirebook.transports.reactor import Reactor
+from wirebook.turn import turn
 
 # --- ports
 
@@ -178,6 +179,24 @@ def test_a_strange_client_harms_nobody(any_reactor: Reactor, behaviour: str) -> 
         other.sendall(b"x")
         assert eventually(lambda: factory.protocols and factory.protocols[0].data == b"x")
         strange.close()
+
+
+def test_a_reset_is_noticed_when_reading_goes_on_before_the_hang_up_is_dispatched() -> None:
+    factory, reactor = Recorders(Recorder), Reactor()
+    with serving(reactor, factory) as port:
+        peer = dial(port)
+        drive(reactor, lambda: factory.protocols)
+        served = factory.protocols[0]
+        served.transport.pauseProducing()
+        send_reset(peer)
+        found = reactor.poller.poll(1)
+        served.transport.resumeProducing()
+        with turn:
+            reactor._dispatch(found)
+        drive(reactor, served.lost.is_set)
+        assert isinstance(served.end(), error.ConnectionLost)
+    drive(reactor, lambda: not list(reactor.handles))
+    reactor.close()
 
 
 def test_a_port_on_the_ipv6_loopback(any_reactor: Reactor) -> None:
