@@ -14,8 +14,8 @@ Fair
 Cheap
     To take the turn is to delete an attribute, `Turn.free`, and to give it back is to set it again. Each is one
     operation of the interpreter, so only one thread can succeed, at a quarter of the price of a lock. What programs
-    call most (`in_turn`, firing a Deferred) does in line what `Turn.acquire` and `Turn.release` do, which saves
-    another 120 ns. Nothing in there but the deletion can fail, and nothing lets another thread in between.
+    call most (`in_turn`, firing a Deferred, starting a coroutine) does in line what `Turn.acquire` and `Turn.release`
+    do, which saves another 120 ns. Nothing in there but the deletion can fail, and nothing lets another thread in.
 
 Safe from interrupts
     CPython looks for signals when a function written in C has returned, where one written in Python starts, and at

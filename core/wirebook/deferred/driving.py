@@ -57,12 +57,23 @@ def drive(task: AnyCoroutine, deferred: Deferred[T]) -> Deferred[T]:
 
     That is a fresh Deferred, fired with what the coroutine returns or raises. Any thread.
     """
-    if turn.owner != get_ident():
-        turn.acquire()
+    if turn.owner != (me := get_ident()):
+        # In line, as in `in_turn`: most coroutines do not take as long as the two calls would.
+        try:
+            del turn.free
+        except AttributeError:
+            turn.queue_up(me)
+        else:
+            turn.owner = me
         try:
             return drive(task, deferred)
         finally:
-            turn.release()
+            turn.owner = 0
+            if turn.asked:
+                turn.offered = None
+                turn.given(me)
+            else:
+                turn.free = None
     depth = turn.depth
     context = copy_context()
     stepper = _idle_steppers.pop() if _idle_steppers else _new_stepper()
