@@ -15,6 +15,7 @@ from queue import Empty
 from types import TracebackType
 from typing import Any
 
+import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
@@ -25,6 +26,7 @@ BYTECODE = Path(__file__).parents[2] / "build" / "bench" / "bytecode"
 # IPython's history is the user's, and thousands of these cells are not for it; other kernels may lock it, too.
 NO_HISTORY = "--HistoryManager.enabled=False"
 READY_SECONDS = 60.0
+RECONNECT_MS = 1
 CELL_SECONDS = 60.0
 DELTA_SECONDS = 10.0
 
@@ -93,6 +95,8 @@ class Notebook:
         # Not manager.client(): its clients share one identity, so replies to one would reach another.
         client = BlockingKernelClient(connection_file=self.manager.connection_file)
         client.load_connection_file()
+        # A client that has come too early tries again after 100 ms, which would round the time of a start to steps.
+        client.context.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         # Without the heartbeat, which takes a kernel that needs over a second to start on a busy machine for dead.
         client.start_channels(hb=False)
         return client
