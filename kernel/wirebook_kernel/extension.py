@@ -11,6 +11,7 @@ import wirebook_widgets
 from wirebook import reactor
 from wirebook_kernel import reprs
 from wirebook_kernel.cells import Cell, Cells, ExecutionInfo, current_cell
+from wirebook_kernel.clicks import Clicks
 from wirebook_kernel.comms import keep_on_subshells
 from wirebook_kernel.ending import guard_end, shut_down, unguard_end
 from wirebook_kernel.figures import Figures
@@ -46,6 +47,7 @@ class Extension:
         self._cells = Cells(shell, close_earlier_runs, self._ended)
         self._succession = Succession(self._cells)
         self._floods = Floods(self._cells)
+        self._clicks = Clicks(self._kernel)
         self._figures = Figures(shell, self._cells.is_running)
         self._classes = LiveClasses(shell.user_ns)
         self._held = HeldErrors(shell.user_ns)
@@ -74,6 +76,7 @@ class Extension:
         reactor.handles.make_room = self._succession.make_room
         self._floods.install(shell.display_pub)
         self._figures.install()
+        self._clicks.install()
         reprs.install(shell)
         wirebook_widgets.describe_cell = cell_name
         shell.push(NAMES, interactive=False)
@@ -119,6 +122,7 @@ class Extension:
         reprs.uninstall(shell)
         self._floods.uninstall()
         self._figures.uninstall()
+        self._clicks.uninstall()
         wirebook_widgets.describe_cell = None
         shell.drop_by_id(NAMES)
         self._reporter.uninstall()
