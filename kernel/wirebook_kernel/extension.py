@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import atexit
 from collections.abc import Callable
 from contextvars import Context
@@ -44,7 +45,7 @@ class Extension:
         # IPython puts these in place for a cell and takes them back at its end, which goes wrong for two cells at once
         # (on subshells). So they stay, and are counted only.
         self._traps = (shell.builtin_trap, shell.display_trap)
-        self._cells = Cells(shell, close_earlier_runs, self._ended)
+        self._cells = Cells(shell, self._again, self._ended)
         self._succession = Succession(self._cells)
         self._floods = Floods(self._cells)
         self._clicks = Clicks(self._kernel)
@@ -87,6 +88,14 @@ class Extension:
         guard_await(self._kernel)
         self._cells.join()
         watchdog.note_cell()
+
+    def _again(self, cell: Cell) -> None:
+        """A cell runs again: close what it has opened before, but not for a slip that keeps it from running at all."""
+        try:
+            ast.parse(self._shell.transform_cell(cell.source))
+        except (SyntaxError, ValueError):
+            return
+        close_earlier_runs(cell)
 
     def _begun(self, info: ExecutionInfo) -> None:
         """A cell begins. Code that a front end runs for itself, e.g. for its list of variables, handles no errors."""

@@ -31,6 +31,16 @@ def test_a_fixed_port_is_free_when_its_cell_runs_again(notebook: Notebook, numbe
     assert notebook.value(OPEN) == 1
 
 
+@pytest.mark.parametrize("slip", ["port = (", "x = 1\n  y = 2", "a = 'nul \0'", "%%keep\nfor"])
+def test_a_slip_in_a_cell_leaves_its_server_until_the_cell_can_run(notebook: Notebook, number: int, slip: str) -> None:
+    listen = LISTEN.format(number)
+    notebook.run(listen, cell="server")
+    assert notebook.run(f"{listen}\n{slip}", cell="server").error != ""
+    assert notebook.value("port.state") == "listening"
+    assert notebook.run(f"{listen}\nprint('mended')", cell="server").stdout == "mended\n"
+    assert notebook.value(OPEN) == 1
+
+
 def test_the_same_source_is_the_same_cell_where_the_front_end_sends_no_id(notebook: Notebook, number: int) -> None:
     for _ in range(2):
         assert notebook.run(LISTEN.format(number)).error == ""
