@@ -21,22 +21,26 @@ from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from types import CodeType, FrameType, FunctionType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from IPython.core.interactiveshell import InteractiveShell
 
 from wirebook.turn import turn
 from wirebook_kernel.frames import in_framework, outwards, package_of
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _RUN_CODE = InteractiveShell.run_code.__code__
 # What Python calls when it frees an object: an exception in there is printed and dropped.
 _FINALIZERS: Final = frozenset({("_weakrefset", "_remove"), ("weakref", "remove"), ("weakref", "__call__")})
 # The code of what is `undivided`.
 _undivided: Final[set[CodeType]] = set()
-_later: Final[deque[int]] = deque()
+# Interrupts that came in there, and those that came where they would be dropped.
+_delayed: Final[deque[int]] = deque()
+_dropped: Final[deque[int]] = deque()
 
 
 class Bell:
@@ -131,8 +135,11 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
     """The SIGINT handler of cells: raise KeyboardInterrupt now, or when the framework has done what it is at."""
-    if has_to_end(frame):
-        _later.append(signum)
+    if _divides(frame):
+        _delayed.append(signum)
+        return
+    if would_drop(frame):
+        _dropped.append(signum)
         bell.ring()
         return
     held = turn.owner == get_ident()
@@ -152,31 +159,54 @@ def interrupt_idle(signum: int, frame: FrameType | None) -> None:
 
 
 def press_again() -> None:
-    """Send the interrupts again that came where something had to end; by now it has, or soon will."""
-    while _later:
-        signal.pthread_kill(threading.main_thread().ident or 0, _later.pop())
+    """Send the interrupts again that came where Python drops exceptions; by now that is over, or soon will be."""
+    _press_again(_dropped)
 
 
-def undivided(function: F) -> F:
+def _press_again(presses: deque[int]) -> None:
+    # Not until there are none: one that comes too early again, within something else undivided, is its end's.
+    for _ in range(len(presses)):
+        signal.pthread_kill(threading.main_thread().ident or 0, presses.pop())
+
+
+def undivided(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function that holds a lock for which other threads wait: an interrupt comes when it has ended.
 
     From Python 3.14 on one could come between taking the lock and the body of its ``with``, which then never gives it
     back.
     """
     _undivided.add(cast(FunctionType, function).__code__)
-    return function
+
+    @wraps(function)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            # By the main thread itself: a signal that another one sends might come just before a system call in which
+            # this one then waits, and be looked at when that is over.
+            if _delayed and get_ident() == threading.main_thread().ident:
+                _press_again(_delayed)
+
+    return whole
 
 
 def has_to_end(frame: FrameType | None) -> bool:
-    """Whether what runs in `frame` must end before there is an exception.
+    """Whether what runs in `frame` must end before there is an exception."""
+    return _divides(frame) or would_drop(frame)
 
-    It is part of something `undivided`, or the interpreter is freeing an object and would drop the exception.
-    """
+
+def _divides(frame: FrameType | None) -> bool:
+    """Whether `frame` is part of something `undivided`."""
+    return any(each.f_code in _undivided for each in outwards(frame))
+
+
+def would_drop(frame: FrameType | None) -> bool:
+    """Whether an exception in `frame` would be dropped by the interpreter, which is freeing an object there."""
     watching_gc = [getattr(callback, "__code__", None) for callback in gc.callbacks]
     for each in outwards(frame):
         if each.f_code is _RUN_CODE:
             return False
-        if each.f_code in _undivided or each.f_code in watching_gc:
+        if each.f_code in watching_gc:
             return True
         name = each.f_code.co_name
         if name == "__del__" or (each.f_globals.get("__name__"), name) in _FINALIZERS:

@@ -421,11 +421,32 @@ def hold_a_lock() -> None:
     interrupt(signal.SIGINT, sys._getframe())
 
 
-WHERE = [Freed, free_a_member_of_a_weak_set, collect_garbage, hold_a_lock]
+def test_an_interrupt_in_what_must_not_be_divided_comes_at_its_end() -> None:
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            hold_a_lock()
+        hold_a_lock_within()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("free", WHERE)
-def test_an_interrupt_where_something_has_to_end_is_pressed_again(free: Callable[[], object]) -> None:
+def hold_a_lock_within() -> None:
+    """One in another one, whose end is the one that counts."""
+    reached = []
+
+    @undivided
+    def outer() -> None:
+        hold_a_lock()
+        reached.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        outer()
+    assert reached == ["the end"]
+
+
+@pytest.mark.parametrize("free", [Freed, free_a_member_of_a_weak_set, collect_garbage])
+def test_an_interrupt_where_python_would_drop_it_is_pressed_again(free: Callable[[], object]) -> None:
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     try:
