@@ -23,6 +23,16 @@ class Echo(Protocol):
         self.transport.write(data)
 port = reactor.listenTCP(0, Factory.forProtocol(Echo))
 """
+# To a server that never reads, at the port filled in: more than can be sent.
+POUR = """
+class Pour(Protocol):
+    def connectionMade(self):
+        self.transport.write(bytes(50_000_000))
+        poured.callback(None)
+poured = Deferred()
+reactor.connectTCP("127.0.0.1", {}, ClientFactory.forProtocol(Pour))
+await poured
+"""
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from contextvars import copy_context
 
 import pytest
 
-from tests.kernel.conftest import ECHO
+from tests.kernel.conftest import ECHO, POUR
 from tests.kernel.kit import Notebook
 from wirebook import reactor
 from wirebook_kernel.cells import Cell, current_cell
@@ -126,15 +126,7 @@ def test_a_timer_is_cancelled_when_its_cell_runs_again(notebook: Notebook) -> No
 
 
 def test_a_connection_that_cannot_flush_is_aborted_in_the_end(notebook: Notebook, deaf: socket.socket) -> None:
-    notebook.run(f"""
-        class Pour(Protocol):
-            def connectionMade(self):
-                self.transport.write(bytes(50_000_000))
-                poured.callback(None)
-        poured = Deferred()
-        reactor.connectTCP("127.0.0.1", {deaf.getsockname()[1]}, ClientFactory.forProtocol(Pour))
-        await poured
-    """, cell="client")  # fmt: skip
+    notebook.run(POUR.format(deaf.getsockname()[1]), cell="client")
     notebook.run("pass", cell="client")
     assert notebook.value(OPEN) == 0
 

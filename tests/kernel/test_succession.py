@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.kernel.conftest import POUR
 from tests.kernel.kit import PATIENCE, Notebook
 from wirebook import Factory, Protocol, reactor
 from wirebook.error import CannotListenError
@@ -72,18 +73,7 @@ def test_all_that_the_earlier_text_opened_is_closed_when_the_cell_has_ended(note
 @pytest.fixture
 def stuck(notebook: Notebook, deaf: socket.socket) -> int:
     """As `served`, with a connection in the same cell that cannot be closed in order."""
-    run = notebook.run(
-        SERVER.format(answer=b"old", place=0)
-        + f"""
-class Pour(Protocol):
-    def connectionMade(self):
-        self.transport.write(bytes(50_000_000))
-        poured.callback(None)
-poured = Deferred()
-reactor.connectTCP("127.0.0.1", {deaf.getsockname()[1]}, ClientFactory.forProtocol(Pour))
-await poured
-"""
-    )
+    run = notebook.run(SERVER.format(answer=b"old", place=0) + POUR.format(deaf.getsockname()[1]))
     assert run.error == ""
     number: int = notebook.value("port.port")
     return number

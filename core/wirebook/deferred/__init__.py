@@ -2,12 +2,7 @@
 
 from builtins import TimeoutError
 
-from wirebook.deferred.chain import (
-    AlreadyCalledError,
-    AlreadyCancelledError,
-    CancelledError,
-    NotACoroutineError,
-)
+from wirebook.deferred.chain import AlreadyCalledError, AlreadyCancelledError, CancelledError, NotACoroutineError
 from wirebook.deferred.core import Deferred, getDebugging, setDebugging
 from wirebook.deferred.filelock import AlreadyTryingToLockError, DeferredFilesystemLock, FilesystemLock, isLocked
 from wirebook.deferred.gathering import (

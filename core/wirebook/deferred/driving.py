@@ -20,7 +20,7 @@ from contextvars import Context, copy_context
 from types import CodeType, CoroutineType, GeneratorType, coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
-from wirebook.deferred.chain import FAILURE, KIND, PENDING, TOLD, VALUE, Arrival, short
+from wirebook.deferred.chain import FAILURE, KIND, PENDING, TOLD, VALUE, Arrival, link, short
 from wirebook.deferred.futures import running_loop
 from wirebook.deferred.observers import Waiter
 from wirebook.failure import STEERING, Failure, caught
@@ -160,7 +160,7 @@ class Driver:
             if outcome is not PENDING:
                 return outcome
         else:
-            awaited._add([None, self, self, None, ()])
+            awaited._add(link(self))
         deferred._waiting_on = awaited
         return PENDING
 

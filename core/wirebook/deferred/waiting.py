@@ -14,16 +14,7 @@ from inspect import isawaitable
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from wirebook.deferred.chain import (
-    KIND,
-    PENDING,
-    UNFIRED,
-    VALUE,
-    NotACoroutineError,
-    Observer,
-    Step,
-    short,
-)
+from wirebook.deferred.chain import KIND, PENDING, UNFIRED, VALUE, NotACoroutineError, Observer, Step, short
 from wirebook.deferred.driving import AWAITING, drive
 from wirebook.deferred.futures import Feed, follow
 from wirebook.deferred.observers import Latch, Waiter
